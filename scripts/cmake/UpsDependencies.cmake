@@ -1,0 +1,35 @@
+# Third parties, as imported SYSTEM targets. Debian 12's packages are enough; UPS_DEPS_PREFIX replaces them offline.
+if(UPS_DEPS_PREFIX)
+  list(PREPEND CMAKE_PREFIX_PATH ${UPS_DEPS_PREFIX} ${UPS_DEPS_PREFIX}/usr)
+  set(HDF5_ROOT ${UPS_DEPS_PREFIX}/usr)
+endif()
+if(NOT LibTorch_ROOT)
+  set(LibTorch_ROOT ${CMAKE_SOURCE_DIR}/.deps/libtorch)
+endif()
+find_package(LibTorch 2.11 REQUIRED)
+find_package(yaml-cpp 0.7 REQUIRED)
+if(NOT TARGET yaml-cpp::yaml-cpp)  # 0.7 has the unscoped name only
+  add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+endif()
+find_package(CLI11 2.1 REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(spdlog 1.10 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_path(LZF_INCLUDE_DIR lzf.h PATH_SUFFIXES liblzf REQUIRED)
+find_library(LZF_LIBRARY lzf REQUIRED)
+find_path(KISSFFT_INCLUDE_DIR kissfft/kissfft.hh REQUIRED)
+
+# Header-only use of xxhash (XXH_INLINE_ALL) and kissfft (its C++ template).
+add_library(ups_thirdparty_headers INTERFACE)
+target_include_directories(ups_thirdparty_headers SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR} ${KISSFFT_INCLUDE_DIR})
+target_compile_definitions(ups_thirdparty_headers INTERFACE XXH_INLINE_ALL)
+# fmt is used header-only everywhere: torch ships fmt 12 in its include folder, Debian has fmt 9, and each file takes what it
+# finds first. Inline namespaces (v9, v12) keep the two apart, so no fmt type may appear in one of our headers.
+add_library(ups_fmt INTERFACE)
+target_compile_definitions(ups_fmt INTERFACE FMT_HEADER_ONLY)
+get_target_property(_fmt_inc fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+target_include_directories(ups_fmt SYSTEM INTERFACE ${_fmt_inc})

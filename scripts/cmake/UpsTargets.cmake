@@ -1,0 +1,53 @@
+# Helpers: ups_library, ups_program, ups_test. Warnings and sanitizers are one INTERFACE target.
+add_library(ups_flags INTERFACE)
+target_compile_options(ups_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
+  $<$<BOOL:${UPS_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports false positives of these inside inlined standard library code.
+  target_compile_options(ups_flags INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-missing-field-initializers)
+else()
+  target_compile_options(ups_flags INTERFACE -Wno-missing-field-initializers -Wno-implicit-int-float-conversion)
+endif()
+target_include_directories(ups_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(ups_flags INTERFACE $<$<BOOL:${UPS_TEST_HOOKS}>:UPS_TEST_HOOKS>)
+if(UPS_SANITIZE)
+  target_compile_options(ups_flags INTERFACE -fsanitize=${UPS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(ups_flags INTERFACE -fsanitize=${UPS_SANITIZE})
+endif()
+target_link_libraries(ups_flags INTERFACE ups_fmt)
+set(UPS_GOLDEN_DEFAULT ${CMAKE_SOURCE_DIR}/tests/golden)
+
+# ups_library(NAME SOURCES a.cpp.. DEPS ups::core LibTorch::cpu ..): static library ups_NAME, alias ups::NAME.
+function(ups_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(ups_${name} STATIC ${A_SOURCES})
+  add_library(ups::${name} ALIAS ups_${name})
+  target_link_libraries(ups_${name} PUBLIC ${A_DEPS} PRIVATE ups_flags ${A_PRIVATE_DEPS})
+  target_include_directories(ups_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>)
+endfunction()
+
+# ups_program(NAME SOURCES .. DEPS ..): executable in <build>/bin.
+function(ups_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} ups_flags)
+endfunction()
+
+# ups_test(NAME SOURCES .. DEPS .. [LABELS unit] [TIMEOUT 600] [TORCH]): one Catch2 program = one CTest entry.
+function(ups_test name)
+  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SOURCES;DEPS;LABELS;ARGS" ${ARGN})
+  if(NOT A_LABELS)
+    set(A_LABELS unit)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 600)
+  endif()
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} ups_flags
+    $<IF:$<BOOL:${A_TORCH}>,ups_test_main_torch,ups_test_main> Catch2::Catch2)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+  target_compile_definitions(${name} PRIVATE UPS_SOURCE_DIR="${CMAKE_SOURCE_DIR}" UPS_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT})
+endfunction()
