@@ -1,7 +1,9 @@
-# Third parties, as imported SYSTEM targets. Debian 12's packages are enough; UPS_DEPS_PREFIX replaces them offline.
+# Third parties, as imported SYSTEM targets. Debian 12's packages are enough; UPS_DEPS_PREFIX (filled by
+# scripts/bundle_deps.sh on a machine with network) replaces them: then nothing but the compiler comes from the system.
 if(UPS_DEPS_PREFIX)
-  list(PREPEND CMAKE_PREFIX_PATH ${UPS_DEPS_PREFIX} ${UPS_DEPS_PREFIX}/usr)
-  set(HDF5_ROOT ${UPS_DEPS_PREFIX}/usr)
+  get_filename_component(UPS_DEPS_PREFIX ${UPS_DEPS_PREFIX} ABSOLUTE BASE_DIR ${CMAKE_SOURCE_DIR})
+  list(PREPEND CMAKE_PREFIX_PATH ${UPS_DEPS_PREFIX}/usr)
+  set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)
 endif()
 if(NOT LibTorch_ROOT)
   set(LibTorch_ROOT ${CMAKE_SOURCE_DIR}/.deps/libtorch)
@@ -15,9 +17,13 @@ find_package(CLI11 2.1 REQUIRED)
 find_package(fmt 9 REQUIRED)
 find_package(spdlog 1.10 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
-find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
+# Not FindHDF5: it asks the wrapper h5cc, which answers with /usr whatever the prefix, and links curl, ssl and szip for nothing.
+find_path(HDF5_INCLUDE_DIR hdf5.h PATH_SUFFIXES hdf5/serial REQUIRED)
+find_library(HDF5_LIBRARY NAMES hdf5_serial hdf5 PATH_SUFFIXES hdf5/serial REQUIRED)
+add_library(hdf5::hdf5 UNKNOWN IMPORTED)
+set_target_properties(hdf5::hdf5 PROPERTIES IMPORTED_LOCATION ${HDF5_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${HDF5_INCLUDE_DIR})
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 find_path(LZF_INCLUDE_DIR lzf.h PATH_SUFFIXES liblzf REQUIRED)
 find_library(LZF_LIBRARY lzf REQUIRED)

@@ -15,7 +15,18 @@ if(UPS_SANITIZE)
   target_link_options(ups_flags INTERFACE -fsanitize=${UPS_SANITIZE})
 endif()
 target_link_libraries(ups_flags INTERFACE ups_fmt)
+# A fast linker if there is one: some forty programs are linked.
+find_program(UPS_MOLD ld.mold)
+find_program(UPS_LLD ld.lld)
+if(UPS_MOLD AND (NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1))
+  target_link_options(ups_flags INTERFACE -fuse-ld=mold)
+elseif(UPS_LLD)
+  target_link_options(ups_flags INTERFACE -fuse-ld=lld)
+endif()
 set(UPS_GOLDEN_DEFAULT ${CMAKE_SOURCE_DIR}/tests/golden)
+# Python checks that tests start find torch, numpy and h5py here.
+file(REAL_PATH ${LibTorch_ROOT}/.. UPS_PYTHONPATH)
+set(UPS_PYTHONPATH ${UPS_PYTHONPATH}:${CMAKE_SOURCE_DIR}/.deps/python)
 
 # ups_library(NAME SOURCES a.cpp.. DEPS ups::core LibTorch::cpu ..): static library ups_NAME, alias ups::NAME.
 function(ups_library name)
@@ -26,11 +37,13 @@ function(ups_library name)
   target_include_directories(ups_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>)
 endfunction()
 
-# ups_program(NAME SOURCES .. DEPS ..): executable in <build>/bin.
+# ups_program(NAME SOURCES .. DEPS ..): executable in <build>/bin; installed into bin/, looks for libraries in ../lib first.
 function(ups_program name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE ${A_DEPS} ups_flags)
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib" INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
 # ups_test(NAME SOURCES .. DEPS .. [LABELS unit] [TIMEOUT 600] [TORCH]): one Catch2 program = one CTest entry.
@@ -49,5 +62,6 @@ function(ups_test name)
   target_compile_definitions(${name} PRIVATE UPS_SOURCE_DIR="${CMAKE_SOURCE_DIR}" UPS_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
-  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
+    ENVIRONMENT "PYTHONPATH=${UPS_PYTHONPATH};OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
