@@ -1,6 +1,7 @@
 #include "ups/models/module.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <map>
 
