@@ -1,0 +1,112 @@
+#include "ups/metrics/ensemble.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+
+#include "ups/metrics/statistics.h"
+
+namespace ups::metrics {
+
+double fair_crps(std::span<double> members, double truth) {
+  const auto m = static_cast<double>(members.size());
+  assert(members.size() >= 2);
+  std::sort(members.begin(), members.end());
+  double distance = 0, pairs = 0;
+  for (size_t i = 0; i < members.size(); ++i) {
+    distance += std::abs(members[i] - truth);
+    pairs += (2 * static_cast<double>(i) - m + 1) * members[i];  // sum over i < j of x_(j) - x_(i)
+  }
+  return distance / m - pairs / (m * (m - 1));
+}
+
+double EnsembleResult::mean(const std::vector<double>& per_frame) const {
+  double sum = 0, count = 0;
+  if (diverged > 0) return std::numeric_limits<double>::quiet_NaN();
+  for (double v : per_frame) {
+    if (!std::isnan(v)) sum += v, ++count;
+  }
+  return count > 0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
+}
+
+EnsembleScores::EnsembleScores(Layout layout, int64_t members) : layout_(std::move(layout)), members_(members) {
+  assert(members >= 2);
+  const size_t fields = layout_.fields();
+  for (auto* sum : {&crps_, &variance_, &error_}) sum->assign(fields, 0.0);
+  sample_spread_.resize(fields);
+  sample_error_.resize(fields);
+  ranks_.assign(static_cast<size_t>(members) + 1, 0);
+}
+
+void EnsembleScores::add(int64_t n, std::span<const float> truth, std::span<const float> members, std::span<double> mean) {
+  const size_t cells = layout_.cells(), fields = layout_.fields(), sample = layout_.sample();
+  const auto m = static_cast<size_t>(members_);
+  assert(truth.size() == static_cast<size_t>(n) * sample && members.size() == truth.size() * m && mean.size() == truth.size());
+  const double count = static_cast<double>(m), width = student_t95(static_cast<int>(m) - 1) * std::sqrt(1 + 1 / count);
+  std::vector<double> x(m);
+  for (size_t b = 0; b < static_cast<size_t>(n); ++b) {
+    for (size_t slot = 0; slot < fields; ++slot) {
+      double crps = 0, variance = 0, error = 0;
+      for (size_t i = 0; i < cells; ++i) {
+        const size_t at = slot * cells + i;
+        const double y = truth[b * sample + at];
+        double average = 0;
+        for (size_t k = 0; k < m; ++k) average += x[k] = members[(b * m + k) * sample + at];
+        average /= count;
+        mean[b * sample + at] = average;
+        if (!std::isfinite(average)) {
+          ++diverged_;
+          continue;
+        }
+        double squares = 0;
+        size_t below = 0, equal = 0;
+        for (double v : x) {
+          squares += (v - average) * (v - average);
+          below += v < y;
+          equal += v == y;
+        }
+        squares /= count - 1;
+        ++ranks_[below + equal / 2];
+        covered_ += std::abs(y - average) <= width * std::sqrt(squares);
+        crps += fair_crps(x, y);
+        variance += squares;
+        error += (average - y) * (average - y);
+      }
+      const auto area = static_cast<double>(cells);
+      crps_[slot] += crps / area;
+      variance_[slot] += variance / area;
+      error_[slot] += error / area;
+      sample_spread_[slot].push_back(std::sqrt(variance / area));
+      sample_error_[slot].push_back(std::sqrt(error / area));
+    }
+  }
+  points_ += n * static_cast<int64_t>(sample);
+  samples_ += n;
+}
+
+EnsembleResult EnsembleScores::result() const {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  EnsembleResult r;
+  r.members = members_;
+  r.diverged = diverged_;
+  const size_t fields = layout_.fields();
+  for (auto* v : {&r.crps, &r.spread_skill, &r.spread, &r.spearman}) v->assign(fields, kNan);
+  if (samples_ == 0) return r;
+  const auto n = static_cast<double>(samples_), m = static_cast<double>(members_);
+  for (size_t i = 0; i < fields; ++i) {
+    r.crps[i] = crps_[i] / n;
+    r.spread[i] = std::sqrt((m + 1) / m * variance_[i] / n);
+    if (error_[i] > 0) r.spread_skill[i] = r.spread[i] / std::sqrt(error_[i] / n);
+    r.spearman[i] = spearman(sample_spread_[i], sample_error_[i]);
+  }
+  const double flat = 1 / (m + 1);
+  for (int64_t count : ranks_) {
+    r.rank_histogram.push_back(static_cast<double>(count) / static_cast<double>(points_));
+    r.rank_chi2 += (r.rank_histogram.back() - flat) * (r.rank_histogram.back() - flat) / flat;
+  }
+  r.coverage90 = static_cast<double>(covered_) / static_cast<double>(points_);
+  return r;
+}
+
+}  // namespace ups::metrics
