@@ -28,6 +28,14 @@ find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 find_path(LZF_INCLUDE_DIR lzf.h PATH_SUFFIXES liblzf REQUIRED)
 find_library(LZF_LIBRARY lzf REQUIRED)
 find_path(KISSFFT_INCLUDE_DIR kissfft/kissfft.hh REQUIRED)
+if(UPS_DEPS_PREFIX)  # a package that is missing there must not come from the system without a word
+  foreach(_v yaml-cpp_DIR CLI11_DIR fmt_DIR spdlog_DIR nlohmann_json_DIR ZLIB_INCLUDE_DIR HDF5_LIBRARY HDF5_INCLUDE_DIR
+             XXHASH_INCLUDE_DIR LZF_LIBRARY LZF_INCLUDE_DIR KISSFFT_INCLUDE_DIR)
+    if(NOT "${${_v}}" MATCHES "^${UPS_DEPS_PREFIX}/")
+      message(FATAL_ERROR "${_v} = '${${_v}}' is not inside UPS_DEPS_PREFIX; fill it with scripts/bundle_deps.sh and configure afresh")
+    endif()
+  endforeach()
+endif()
 
 # Header-only use of xxhash (XXH_INLINE_ALL) and kissfft (its C++ template).
 add_library(ups_thirdparty_headers INTERFACE)
