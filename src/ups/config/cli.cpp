@@ -86,6 +86,7 @@ Error translate(const CLI::App& app, const CLI::ParseError& e, const char* progr
   const std::string help = std::string("see ") + program + " --help";
   if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) return extras_error(app, program);
   if (dynamic_cast<const CLI::RequiredError*>(&e) != nullptr) {
+    if (!app.remaining(true).empty()) return extras_error(app, program);  // a mistyped command, not a forgotten option
     if (text.find("subcommand") != std::string::npos) {
       const auto known = verbs(innermost(&app));
       return usage_error("", "a command is required", "one of: " + join(known, ", ") + "; " + help);
@@ -102,7 +103,7 @@ Error translate(const CLI::App& app, const CLI::ParseError& e, const char* progr
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) != nullptr) {
     const std::string option = option_in(text);
-    if (text.find("missing") != std::string::npos || text.find("required") != std::string::npos)
+    if (text.find("missing") != std::string::npos)
       return usage_error(option, "needs a value", help);
     return usage_error(option, "given more than once, or with too many values", help);
   }

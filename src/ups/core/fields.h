@@ -7,8 +7,10 @@
 //     }
 //   };
 //
-// Field types that every visitor supports: bool, int64_t, double, std::string, std::optional<T>, std::vector<T>,
-// std::map<std::string, T> and structs with a field list.
+// Field types that every visitor supports: bool, int64_t, double, std::string, std::variant<double, std::string> (a number or one
+// of the choices), std::optional<T>, std::vector<T>, std::map<std::string, T> and structs with a field list.
+// std::optional<std::optional<T>> tells an absent key (outer empty) from an explicit null (inner empty).
+// Structs may inherit: Derived::fields calls Base::fields(s, v) first.
 #pragma once
 #include <optional>
 #include <string_view>
@@ -28,6 +30,7 @@ struct FieldInfo {
   KeyStatus status = KeyStatus::honoured;
   std::string_view advice{};                   // shown for status refused and no_effect: why, what to do instead
   bool required = false;
+  bool free_form = false;                      // a std::string field that keeps any YAML subtree as JSON text
 };
 
 }  // namespace ups

@@ -53,7 +53,7 @@ struct DataOptions {
   bool allow_overlap = false;
   std::optional<int64_t> hidden_dim, message_passing_steps, supernodes;
   std::optional<bool> use_coords;
-  std::map<std::string, std::string> download;  // free-form subtree, never read
+  std::string download;  // free-form subtree, never read
 
   bool operator==(const DataOptions&) const = default;
 
@@ -109,7 +109,8 @@ struct DataOptions {
     v("message_passing_steps", s.message_passing_steps, {.status = KeyStatus::no_effect, .advice = kUnused});
     v("supernodes", s.supernodes, {.status = KeyStatus::no_effect, .advice = kUnused});
     v("use_coords", s.use_coords, {.status = KeyStatus::no_effect, .advice = kUnused});
-    v("download", s.download, {.status = KeyStatus::no_effect, .advice = "fetch files yourself; ups-train never downloads"});
+    v("download", s.download,
+      {.status = KeyStatus::no_effect, .advice = "fetch files yourself; ups-train never downloads", .free_form = true});
   }
 };
 

@@ -1,0 +1,191 @@
+// The `latent`, `encoder`, `operator` and `diffusion` blocks of a configuration.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ups/core/fields.h"
+
+namespace ups::models {
+
+inline constexpr std::string_view kAutoencoderLater = "no effect yet: the autoencoder stage comes later";
+
+struct LatentOptions {
+  int64_t dim = 32, tokens = 16;
+  std::string space = "auto";
+  std::string decoder = "liif";
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    v("dim", s.dim, {.doc = "channels of a latent token; pdet_unet works on them", .min = 1, .max = 4096});
+    v("tokens", s.tokens, {.doc = "latent tokens of the reference encoder", .min = 1, .max = 1048576});
+    v("space", s.space,
+      {.doc = "where models work: patch = normalised field, reference = UPS's frozen random encoder, ae = trained autoencoder "
+              "(comes later); auto = patch",
+       .choices = {"auto", "patch", "ae", "reference"}});
+    v("decoder", s.decoder,
+      {.doc = "any-point decoder of the autoencoder", .choices = {"liif", "perceiver"}, .status = KeyStatus::no_effect,
+       .advice = kAutoencoderLater});
+  }
+};
+
+struct GridEncoderOptions {
+  std::string architecture_type = "grid_cnn";
+  std::vector<int64_t> hidden_channels = {64, 128, 256};
+  int64_t kernel_size = 3, stride = 2, padding = 1;
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    constexpr auto kStatus = KeyStatus::no_effect;
+    constexpr std::string_view kWhy = "UPS's grid encoder is not trained here; see latent.space";
+    v("architecture_type", s.architecture_type, {.status = kStatus, .advice = kWhy});
+    v("hidden_channels", s.hidden_channels, {.min = 1, .status = kStatus, .advice = kWhy});
+    v("kernel_size", s.kernel_size, {.min = 1, .status = kStatus, .advice = kWhy});
+    v("stride", s.stride, {.min = 1, .status = kStatus, .advice = kWhy});
+    v("padding", s.padding, {.min = 0, .status = kStatus, .advice = kWhy});
+  }
+};
+
+struct EncoderOptions {
+  GridEncoderOptions grid;
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    v("grid", s.grid, {.doc = "encoder of later UPS versions"});
+  }
+};
+
+// Sizes of a PDE-Transformer. Unset values get their defaults from resolve_pdet().
+struct PdetOptions {
+  std::optional<int64_t> input_dim, hidden_dim;
+  std::optional<std::vector<int64_t>> depths;
+  std::optional<int64_t> group_size;
+  int64_t num_heads = 4;
+  double mlp_ratio = 2.0;
+  double dropout = 0;
+  int64_t window = 8;
+  std::optional<bool> periodic;
+  std::vector<std::string> condition = {"dt", "params", "bc"};
+  std::string channel_mode = "mixed";
+  std::string local_mixing = "spectral";
+  int64_t modes = 32;
+  // pdet_stack
+  std::optional<int64_t> depth;
+  std::string attention_type = "standard";
+  bool qk_norm = false;
+  double drop_path = 0;
+  bool use_activation_checkpoint = false;
+
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    constexpr std::string_view kStack = "read by pdet_stack only";
+    v("input_dim", s.input_dim, {.doc = "pdet_unet: channels of a token; equals latent.dim", .min = 1, .max = 4096});
+    v("hidden_dim", s.hidden_dim,
+      {.doc = "width of the first level; pdet_window doubles it at every coarser level; default 64 (pdet_unet: 2 latent.dim)",
+       .min = 1, .max = 16384});
+    v("depths", s.depths,
+      {.doc = "blocks per level from the finest to the bottleneck, mirrored on the way up: [2, 5, 8] has 2+5+8+5+2 blocks; "
+              "default [2, 2] (pdet_unet: [2, 2, 2])",
+       .min = 1, .max = 64});
+    v("group_size", s.group_size,
+      {.doc = "pdet_unet: channels per attention group, divides hidden_dim; default 32", .min = 1, .max = 16384});
+    v("num_heads", s.num_heads, {.doc = "attention heads of the first level", .min = 1, .max = 256});
+    v("mlp_ratio", s.mlp_ratio, {.doc = "hidden width of the MLP / width", .min = 0.125, .max = 16});
+    v("dropout", s.dropout, {.doc = "dropout in attention and MLP; pdet_unet never uses it", .min = 0, .max = 0.95});
+    v("window", s.window, {.doc = "pdet_window: patches per attention window and axis", .min = 1, .max = 1024});
+    v("periodic", s.periodic, {.doc = "pdet_window: wrap windows and paddings around; default from the data's boundary"});
+    v("condition", s.condition,
+      {.doc = "pdet_window: what AdaLN sees: time step, PDE parameters, boundary kind", .choices = {"dt", "params", "bc"}});
+    v("channel_mode", s.channel_mode,
+      {.doc = "pdet_window: fields share tokens (mixed) or have their own (separate)", .choices = {"mixed", "separate"}});
+    v("local_mixing", s.local_mixing,
+      {.doc = "pdet_window: extra token mixing per block at the finest level", .choices = {"none", "conv3", "spectral"}});
+    v("modes", s.modes, {.doc = "Fourier modes per axis of local_mixing spectral", .min = 1, .max = 4096});
+    v("depth", s.depth, {.doc = "blocks", .min = 1, .max = 256, .status = KeyStatus::reference, .advice = kStack});
+    v("attention_type", s.attention_type,
+      {.doc = "attention", .choices = {"standard", "channel_separated"}, .status = KeyStatus::reference, .advice = kStack});
+    v("qk_norm", s.qk_norm, {.doc = "normalise queries and keys", .status = KeyStatus::reference, .advice = kStack});
+    v("drop_path", s.drop_path, {.doc = "stochastic depth", .min = 0, .max = 0.95, .status = KeyStatus::reference, .advice = kStack});
+    v("use_activation_checkpoint", s.use_activation_checkpoint,
+      {.doc = "recompute activations", .status = KeyStatus::reference, .advice = kStack});
+  }
+};
+
+struct OperatorOptions {
+  std::optional<std::string> architecture_type;
+  PdetOptions pdet;
+  std::optional<int64_t> latent_dim;
+  std::string predict = "delta";
+
+  // pdet_window, unless the block has UPS's pdet.input_dim or pdet.group_size.
+  std::string architecture() const {
+    if (architecture_type) return *architecture_type;
+    return pdet.input_dim || pdet.group_size ? "pdet_unet" : "pdet_window";
+  }
+
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    v("architecture_type", s.architecture_type,
+      {.doc = "default pdet_window, or pdet_unet when pdet.input_dim or pdet.group_size is given",
+       .choices = {"pdet_window", "pdet_unet", "pdet_stack"}});
+    v("pdet", s.pdet, {.doc = "sizes of the PDE-Transformer"});
+    v("latent_dim", s.latent_dim, {.doc = "must equal latent.dim when given", .min = 1, .max = 4096});
+    v("predict", s.predict, {.doc = "the change of the state over a step, or the state itself", .choices = {"delta", "state"}});
+  }
+};
+
+struct DiffusionOptions {
+  std::optional<int64_t> latent_dim, hidden_dim;
+  std::optional<int64_t> num_layers, time_embed_dim;
+  std::optional<double> dropout;
+  std::string objective = "flow";
+  std::string corrector_mode = "mean";
+  double null_token_share = 0.3;
+  std::string sampler = "heun:8";
+  double rollout_mix = 0;
+  std::vector<std::string> conserve;
+  double gate = 3.0;
+  std::optional<PdetOptions> pdet;
+
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    constexpr std::string_view kUnread = "UPS never reads it either";
+    v("latent_dim", s.latent_dim, {.doc = "must equal latent.dim when given", .min = 1, .max = 4096});
+    v("hidden_dim", s.hidden_dim, {.doc = "objective reference: width of the MLP; default 2 latent.dim", .min = 1, .max = 16384});
+    v("num_layers", s.num_layers, {.min = 1, .status = KeyStatus::no_effect, .advice = kUnread});
+    v("time_embed_dim", s.time_embed_dim, {.min = 1, .status = KeyStatus::no_effect, .advice = kUnread});
+    v("dropout", s.dropout, {.min = 0, .max = 1, .status = KeyStatus::no_effect, .advice = kUnread});
+    v("objective", s.objective,
+      {.doc = "what the corrector learns: flow = flow matching of the normalised residual; reference = UPS's regression",
+       .choices = {"flow", "edm", "refiner", "crps", "reference"}});
+    v("corrector_mode", s.corrector_mode,
+      {.doc = "how the corrector acts in validation and evaluation", .choices = {"off", "mean", "sample", "ensemble_mean"}});
+    v("null_token_share", s.null_token_share,
+      {.doc = "share of each batch that trains the deterministic mean mode", .min = 0, .max = 1});
+    v("sampler", s.sampler, {.doc = "heun:N or euler:N with N steps from noise to residual"});
+    v("rollout_mix", s.rollout_mix, {.doc = "share of training states taken after operator steps", .min = 0, .max = 1});
+    v("conserve", s.conserve, {.doc = "channels whose mean the correction must not change"});
+    v("gate", s.gate, {.doc = "no correction where the operator's step is below gate x residual RMS; 0 = never gate", .min = 0, .max = 1e6});
+    v("pdet", s.pdet, {.doc = "sizes of the corrector network; default those of operator.pdet"});
+  }
+};
+
+// Fills every unset size. An absent UPS block means {input_dim dim, hidden_dim 2 dim, depths [1, 1, 1], group_size max(dim/2, 4)}.
+inline PdetOptions resolve_pdet(PdetOptions p, const std::string& architecture, int64_t latent_dim) {
+  if (architecture == "pdet_window") {
+    if (!p.hidden_dim) p.hidden_dim = 64;
+    if (!p.depths) p.depths = std::vector<int64_t>{2, 2};
+    return p;
+  }
+  const bool absent = !p.input_dim && !p.hidden_dim && !p.group_size;
+  if (!p.input_dim) p.input_dim = latent_dim;
+  if (!p.hidden_dim) p.hidden_dim = 2 * latent_dim;
+  if (!p.depths) p.depths = absent ? std::vector<int64_t>{1, 1, 1} : std::vector<int64_t>{2, 2, 2};
+  if (!p.group_size) p.group_size = absent ? std::max<int64_t>(latent_dim / 2, 4) : 32;
+  return p;
+}
+inline PdetOptions resolve_pdet(const OperatorOptions& op, int64_t latent_dim) {
+  return resolve_pdet(op.pdet, op.architecture(), latent_dim);
+}
+
+}  // namespace ups::models
