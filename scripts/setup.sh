@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # Installs what the build needs and nothing else; asks nothing; does nothing the second time.
-#   scripts/setup.sh [--torch VERSION|PATH] [--with-python]
+#   scripts/setup.sh [--torch VERSION|PATH] [--with-python] [--no-link]
 #     --torch VERSION  a release of the PyPI wheel (default: what .deps/libtorch points at, else 2.13.0)
 #     --torch PATH     an unpacked LibTorch or <site-packages>/torch
 #     --with-python    also what the tests' Python checks import (torch itself, numpy, h5py, safetensors)
+#     --no-link        install that LibTorch beside the one in use, do not switch .deps/libtorch to it
 # Debian packages go into the system (root or password-free sudo), LibTorch into .deps/ of this folder.
 # UPS_TORCH_INDEX: another package index for torch alone, for example one that has the +cpu wheels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 default_torch=2.13.0
-torch="" with_python=0
+torch="" with_python=0 link=1
 while [ $# -gt 0 ]; do
   case $1 in
     --torch) torch=${2:?--torch needs a version or a path}; shift 2 ;;
     --torch=*) torch=${1#*=}; shift ;;
     --with-python) with_python=1; shift ;;
-    -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --no-link) link=0; shift ;;
+    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "setup.sh: unknown option '$1'; see scripts/setup.sh --help" >&2; exit 2 ;;
   esac
 done
@@ -88,7 +90,7 @@ if [ -n "$dir" ] && [ ! -e "$dir/torch/lib/libtorch_cpu.so" ]; then
   [ -z "$cuda" ] || pip_install "$dir.part" "cuda-toolkit[cudart,cupti]$cuda"
   mv "$dir.part" "$dir"
 fi
-if [ "$(readlink .deps/libtorch || true)" != "$target" ]; then
+if [ $link = 1 ] && [ "$(readlink .deps/libtorch || true)" != "$target" ]; then
   ln -sfn "$target" .deps/libtorch
   say "LibTorch: .deps/libtorch -> $target"
 fi
