@@ -1,0 +1,36 @@
+// Token mixing beside attention: a 3-tap convolution per axis and a truncated Fourier convolution (as in an FNO).
+#pragma once
+#include "ups/models/layers.h"
+
+namespace ups::models {
+
+// Dense 3-tap convolution per axis (star stencil: 3 taps in 1-D, 5 in 2-D); neighbours wrap on periodic axes and repeat the edge
+// elsewhere. y = sum_k W_k x(shifted by k) + b.
+class TokenConv : public Module {
+ public:
+  TokenConv(int64_t dim, TokenGrid grid, uint64_t seed, const std::string& key);
+  Tensor operator()(const Tensor& x) const;  // [N, B, D]
+
+ private:
+  TokenGrid grid_;
+  Tensor weight_;  // [D, taps * D]
+  Tensor bias_;
+};
+
+// y = synthesis( W_k * analysis(x) ), k = 0..modes-1 per axis (2-D: -modes..modes-1 along the first axis). Written with real DFT
+// matrices, so that it is three matrix products. Axes that are not periodic use a period of 1.25 N (zero padding).
+class SpectralConv : public Module {
+ public:
+  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key);
+  Tensor operator()(const Tensor& x) const;  // [N, B, D]
+
+ private:
+  Tensor mix(const Tensor& spectrum, int64_t batch) const;  // [K, 2, B, D] -> same
+
+  TokenGrid grid_;
+  Tensor weight_;     // [K, D, 2 D]: real part | imaginary part of each mode's matrix
+  Tensor analysis_y_, synthesis_y_;  // last axis: [2 my, W], [W, 2 my]
+  Tensor analysis_x_, synthesis_x_;  // first axis of 2-D grids: [2 kx, 2 H], [2 H, 2 kx]
+};
+
+}  // namespace ups::models
