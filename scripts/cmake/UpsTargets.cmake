@@ -1,12 +1,14 @@
 # Helpers: ups_library, ups_program, ups_test. Warnings and sanitizers are one INTERFACE target.
 add_library(ups_flags INTERFACE)
-target_compile_options(ups_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
-  $<$<BOOL:${UPS_WERROR}>:-Werror>)
+set(_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor $<$<BOOL:${UPS_WERROR}>:-Werror>)
+target_compile_options(ups_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${_warnings}>")  # nvcc's generated code is not clean
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports false positives of these inside inlined standard library code.
-  target_compile_options(ups_flags INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-missing-field-initializers)
+  target_compile_options(ups_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-missing-field-initializers>")
 else()
-  target_compile_options(ups_flags INTERFACE -Wno-missing-field-initializers -Wno-implicit-int-float-conversion)
+  target_compile_options(ups_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers;-Wno-implicit-int-float-conversion>")
 endif()
 target_include_directories(ups_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_definitions(ups_flags INTERFACE $<$<BOOL:${UPS_TEST_HOOKS}>:UPS_TEST_HOOKS>)
