@@ -1,0 +1,43 @@
+// A small HDF5 writer. Files are reproducible byte for byte: no time stamps, no dependence on anything but the calls.
+// Not thread-safe: all HDF5 calls of a process belong on one thread.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ups::io {
+
+enum class H5Number { f32, f64, i64 };
+
+// Errors of the library or the disk: Error with exit 7 naming the file and the object.
+class H5Writer {
+ public:
+  explicit H5Writer(const std::string& path);  // creates or truncates
+  ~H5Writer();                                 // closes without complaint
+  H5Writer(const H5Writer&) = delete;
+  H5Writer& operator=(const H5Writer&) = delete;
+
+  void group(const std::string& path);  // "/0003/grid"; parents are made as well
+  // chunk empty: contiguous. Parents are made as well.
+  void dataset(const std::string& path, const std::vector<int64_t>& dims, H5Number type, const std::vector<int64_t>& chunk = {});
+  // The whole data set, which must exist; values are converted to its type.
+  void write(const std::string& path, std::span<const float> values);
+  void write(const std::string& path, std::span<const double> values);
+  void write(const std::string& path, std::span<const int64_t> values);
+  // Rows [first, first + values/row size) along the first axis.
+  void write_rows(const std::string& path, int64_t first, std::span<const float> values);
+  // Scalar attributes; object "/" is the root. Texts are fixed-length UTF-8.
+  void attribute(const std::string& object, const std::string& name, double value);
+  void attribute(const std::string& object, const std::string& name, int64_t value);
+  void attribute(const std::string& object, const std::string& name, const std::string& value);
+  // Writes everything out, closes and fsyncs. Throws if any of it failed.
+  void close();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ups::io
