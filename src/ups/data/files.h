@@ -1,0 +1,21 @@
+// From options to the list of files.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ups/data/batch.h"
+#include "ups/data/options.h"
+
+namespace ups::data {
+
+struct FileChoice {
+  std::string path;
+  std::optional<Split> named_split;  // UPS names: <task>_<split>.h5 and <task>_<split>_*.h5
+};
+
+// data.files in the given order; else UPS shards or PDEBench files of data.task below data.root, in name order. Nothing found: exit 3;
+// neither files nor root and task: exit 2.
+std::vector<FileChoice> choose_files(const DataOptions& options);
+
+}  // namespace ups::data

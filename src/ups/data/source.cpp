@@ -1,0 +1,120 @@
+#include "ups/data/source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "ups/core/error.h"
+#include "ups/core/text.h"
+#include "ups/data/family.h"
+
+namespace ups::data {
+namespace {
+
+bool is_number(const std::string& name) {
+  return !name.empty() && name.size() <= 15 && std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+Error unsupported(const std::string& path, std::string_view format) {
+  return data_error(path, fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group "
+                                      "or ups_h5", format));
+}
+
+}  // namespace
+
+void Source::read_coeff(int64_t, std::span<float>) {}
+
+std::string detect_format(const io::H5File& file) {
+  const std::vector<io::H5Link> root = file.children("/");
+  const auto has = [&](std::string_view name, io::H5Kind kind) {
+    return std::any_of(root.begin(), root.end(), [&](const io::H5Link& l) { return l.name == name && l.kind == kind; });
+  };
+  const auto dataset = [&](std::string_view name) { return has(name, io::H5Kind::dataset); };
+  if (has("t0_fields", io::H5Kind::group)) {
+    for (const io::H5Attribute& a : file.attributes("/")) {
+      if (a.name == "n_spatial_dims") return "well";
+    }
+  }
+  if (dataset("velocity") && dataset("particles")) return "pdebench_ns";
+  if (dataset("tensor")) return dataset("nu") ? "pdebench_darcy" : "pdebench";
+  if (dataset("density") && dataset("pressure") && dataset("Vx")) return "pdebench_cfd";
+  const bool only_groups = std::all_of(root.begin(), root.end(), [](const io::H5Link& l) { return l.kind == io::H5Kind::group; });
+  if (only_groups && std::any_of(root.begin(), root.end(), [&](const io::H5Link& l) {
+        return is_number(l.name) && file.contains("/" + l.name + "/data");
+      })) {
+    return "pdebench_group";
+  }
+  if (dataset("data")) return "ups_h5";
+  std::vector<std::string> names;
+  for (const io::H5Link& l : root) {
+    if (names.size() < 8) names.push_back(l.name + (l.kind == io::H5Kind::group ? "/" : ""));
+  }
+  throw data_error(std::filesystem::path(file.path()).filename().string() + ":/",
+                   fmt::format("expected one of the known layouts (tensor; density, pressure, Vx; numbered groups with data; data), "
+                               "found {}{}", names.empty() ? "nothing" : join(names, ", "), root.size() > names.size() ? ", .." : ""));
+}
+
+std::vector<double> read_axis(const io::H5File& file, const std::string& object, int64_t n) {
+  const std::string place = std::filesystem::path(file.path()).filename().string() + ":" + object;
+  const std::unique_ptr<io::H5Dataset> d = file.dataset(object);
+  if (d->info().elements != n) throw data_error(place, fmt::format("expected {} coordinates, found {}", n, d->info().elements));
+  std::vector<double> x = d->read_all();
+  for (double v : x) {
+    if (!std::isfinite(v)) throw data_error(place, fmt::format("expected finite coordinates, found {}", v));
+  }
+  for (size_t i = 1; i < x.size(); ++i) {
+    if (!(x[i] > x[i - 1])) throw data_error(place, fmt::format("expected ascending coordinates, found {} after {}", x[i], x[i - 1]));
+  }
+  return x;
+}
+
+std::vector<double> read_time(const io::H5File& file, const std::string& object, int64_t n) {
+  const std::string place = std::filesystem::path(file.path()).filename().string() + ":" + object;
+  if (!file.contains(object)) throw data_error(place, "expected a time axis, found nothing");
+  const std::unique_ptr<io::H5Dataset> d = file.dataset(object);
+  if (d->info().elements != n && d->info().elements != n + 1) {
+    throw data_error(place, fmt::format("expected {} or {} times, found {}", n, n + 1, d->info().elements));
+  }
+  std::vector<double> t = d->read_all();
+  t.resize(static_cast<size_t>(n));
+  for (double v : t) {
+    if (!std::isfinite(v)) throw data_error(place, fmt::format("expected finite times, found {}", v));
+  }
+  if (n < 2) return t;
+  const double dt = (t.back() - t.front()) / static_cast<double>(n - 1);
+  const double slack = 1e-4 * std::abs(dt) + 2.5e-7 * std::max(std::abs(t.front()), std::abs(t.back()));  // fp32 rounding of t itself
+  for (size_t i = 1; i < t.size(); ++i) {
+    if (!(dt > 0) || std::abs(t[i] - t[i - 1] - dt) > slack) {
+      throw data_error(place, fmt::format("expected uniform time steps of {:.6g}, found {:.6g} at index {}", dt, t[i] - t[i - 1], i));
+    }
+  }
+  return t;
+}
+
+std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions& options) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  if (fs::is_directory(path, ec)) {
+    const bool zarr = fs::exists(fs::path(path) / ".zgroup", ec) || fs::exists(fs::path(path) / "zarr.json", ec);
+    if (zarr) throw unsupported(path, "zarr");
+    throw data_error(path, "expected an HDF5 file, found a directory");
+  }
+  std::unique_ptr<io::H5File> file = io::H5File::open(path, options.limits);
+  file->walk();  // links and cycles of the whole file, before any of it is believed
+  SourceInfo info;
+  info.path = path;
+  info.bytes = file->bytes();
+  info.format = options.format == "auto" ? detect_format(*file) : options.format;
+  if (info.format == "well" || info.format == "zarr" || info.format == "pdebench_ns") throw unsupported(path, info.format);
+  const std::vector<io::H5Attribute> root = file->attributes("/");
+  const Family family = find_family(path, info.format, root, options.tasks);
+  info.family = family.name;
+  info.known_family = family.known;
+  info.params = file_params(path, root);
+  return info.format == "pdebench_group" ? open_groups(std::move(file), std::move(info), options)
+                                         : open_monolithic(std::move(file), std::move(info), options);
+}
+
+}  // namespace ups::data
