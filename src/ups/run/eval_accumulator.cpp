@@ -1,0 +1,137 @@
+#include "ups/run/eval_accumulator.h"
+
+#include <algorithm>
+
+namespace ups::run {
+namespace {
+
+const std::vector<int64_t> kIterations = {5, 10, 20};
+
+std::optional<size_t> forcing_index(const data::SetInfo& info) {
+  const auto at = std::find(info.param_names.begin(), info.param_names.end(), "beta");
+  if (at == info.param_names.end()) return std::nullopt;
+  return static_cast<size_t>(at - info.param_names.begin());
+}
+
+bool is_darcy(const data::SetInfo& info) {
+  return info.steady && info.family == "darcy2d" && info.grid.size() == 2 && info.coeff_channels == 1 && info.channels == 1 &&
+         forcing_index(info).has_value();
+}
+
+}  // namespace
+
+ModeAccumulator::ModeAccumulator(const metrics::Layout& layout, const std::vector<double>& times, int64_t members, bool exact,
+                                 int64_t batch)
+    : layout_(layout), members_(members), batch_(batch), field_(layout, times) {
+  if (members > 0) single_.emplace(layout, times);
+  if (members > 1) ensemble_.emplace(layout, members);
+  if (exact) exact_.emplace();
+}
+
+void ModeAccumulator::add(int64_t n, std::span<const float> truth, std::span<const float> prediction,
+                          std::span<const float> context) {
+  const size_t sample = layout_.sample(), frame = sample / static_cast<size_t>(layout_.frames);
+  std::vector<float> mean_as_float;
+  if (members_ == 0) {
+    field_.add(n, truth, prediction, context);
+  } else {
+    mean_.resize(truth.size());
+    if (ensemble_) {
+      ensemble_->add(n, truth, prediction, mean_);
+    } else {
+      std::copy(prediction.begin(), prediction.end(), mean_.begin());
+    }
+    field_.add(n, truth, std::span<const double>(mean_), context);
+    const auto m = static_cast<size_t>(members_);
+    for (size_t b = 0; b < static_cast<size_t>(n); ++b) {
+      for (size_t k = 0; k < m; ++k) {
+        single_->add(1, truth.subspan(b * sample, sample), prediction.subspan((b * m + k) * sample, sample),
+                     context.empty() ? context : context.subspan(b * frame, frame));
+      }
+    }
+    if (exact_) {
+      mean_as_float.resize(mean_.size());
+      std::transform(mean_.begin(), mean_.end(), mean_as_float.begin(), [](double v) { return static_cast<float>(v); });
+      prediction = mean_as_float;
+    }
+  }
+  for (int64_t first = 0; exact_ && first < n; first += batch_) {
+    const int64_t b = std::min(batch_, n - first);
+    const size_t start = static_cast<size_t>(first) * sample, size = static_cast<size_t>(b) * sample;
+    exact_->add(metrics::pdebench_batch(layout_, b, truth.subspan(start, size), prediction.subspan(start, size)));
+  }
+}
+
+ModeScores ModeAccumulator::result() const {
+  ModeScores s;
+  s.field = field_.result();
+  if (single_) s.single = single_->result();
+  if (ensemble_) s.ensemble = ensemble_->result();
+  if (exact_) s.exact = exact_->result();
+  return s;
+}
+
+ModelAccumulator::ModelAccumulator(const EvalModel& model, const EvalInput& input, const metrics::Layout& layout,
+                                   const data::SetInfo& info, const std::vector<double>& times)
+    : name_(model.name),
+      nfe_(model.nfe),
+      stochastic_(model.stochastic),
+      data_(&input.data),
+      info_(&info),
+      faces_(input.darcy_faces),
+      one_step_(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch) {
+  if (!info.steady) rollout_.emplace(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch);
+  if (is_darcy(info)) {
+    warm_start_.emplace();
+    warm_start_->iterations = kIterations;
+    warm_start_->error.assign(kIterations.size(), 0.0);
+    warm_start_->error_from_zero.assign(kIterations.size(), 0.0);
+  }
+}
+
+void ModelAccumulator::add(bool rollout, int64_t n, std::span<const float> truth, std::span<const float> prediction,
+                           std::span<const float> context, std::span<const float> coeff, std::span<const int64_t> trajectories) {
+  (rollout ? *rollout_ : one_step_).add(n, truth, prediction, context);
+  if (warm_start_) add_warm_start(n, truth, prediction, coeff, trajectories);
+}
+
+void ModelAccumulator::add_warm_start(int64_t n, std::span<const float> truth, std::span<const float> prediction,
+                                      std::span<const float> coeff, std::span<const int64_t> trajectories) {
+  const auto cells = static_cast<size_t>(info_->cells());
+  const auto length = [&](size_t axis) { return axis < info_->length.size() ? info_->length[axis] : 1.0; };
+  const std::vector<double> zero(cells, 0.0);
+  for (size_t b = 0; b < static_cast<size_t>(n); ++b) {
+    const std::vector<double> a(&coeff[b * cells], &coeff[b * cells] + cells), y(&truth[b * cells], &truth[b * cells] + cells);
+    const std::vector<double> u = stochastic_ ? std::vector<double>(&one_step_.mean()[b * cells], &one_step_.mean()[b * cells] + cells)
+                                              : std::vector<double>(&prediction[b * cells], &prediction[b * cells] + cells);
+    const double f = data_->params(trajectories[b])[*forcing_index(*info_)];
+    const metrics::DarcyOperator op(info_->grid[0], info_->grid[1], length(0), length(1), a, faces_);
+    warm_start_->residual += op.relative_residual(u, f);
+    const auto warm = op.pcg(u, f, kIterations), cold = op.pcg(zero, f, kIterations);
+    for (size_t k = 0; k < kIterations.size(); ++k) {
+      warm_start_->error[k] += metrics::relative_l2(warm[k], y);
+      warm_start_->error_from_zero[k] += metrics::relative_l2(cold[k], y);
+    }
+  }
+  warm_samples_ += static_cast<double>(n);
+}
+
+ModelScores ModelAccumulator::result() const {
+  ModelScores s;
+  s.name = name_;
+  s.stochastic = stochastic_;
+  s.nfe = nfe_;
+  if (nfe_ > 0 && timed_frames_ > 0) s.ms_per_step = 1e3 * seconds_ / timed_frames_;
+  s.one_step = one_step_.result();
+  if (rollout_) s.rollout = rollout_->result();
+  if (warm_start_ && warm_samples_ > 0) {
+    s.warm_start = warm_start_;
+    s.warm_start->residual /= warm_samples_;
+    for (auto* errors : {&s.warm_start->error, &s.warm_start->error_from_zero}) {
+      for (double& e : *errors) e /= warm_samples_;
+    }
+  }
+  return s;
+}
+
+}  // namespace ups::run

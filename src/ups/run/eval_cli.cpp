@@ -1,0 +1,50 @@
+#include "ups/run/eval_cli.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+
+#include "ups/core/error.h"
+#include "ups/core/text.h"
+
+namespace ups::run {
+
+void add_eval_options(CLI::App& app, EvalArgs& args) {
+  const auto count = CLI::Range(int64_t{1}, int64_t{1} << 40);
+  app.add_option("--run", args.run, "run directory written by ups-train")->required();
+  app.add_option("--split", args.split, "which split to score (test is the default; it is opened once per run)")
+      ->check(CLI::IsMember({"test", "val", "train"}));
+  app.add_option("--horizon", args.horizon, "predict at most N frames (default: all)")->check(count);
+  app.add_option("--initial-step", args.initial_step, "context frames; the rollout starts from the last (default: data.initial_step)")
+      ->check(count);
+  app.add_option("--metrics", args.metrics,
+                 "pdebench: means over samples; pdebench-exact: also PDEBench's averaging by batch (needs --batch-size)")
+      ->check(CLI::IsMember({"pdebench", "pdebench-exact"}));
+  app.add_option("--batch-size", args.batch_size, "trajectories per model call (default: 16)")->check(count);
+  app.add_option("--corrector-mode", args.corrector_mode,
+                 "corrector rows: all, off, mean, sample, ensemble_mean (= sample; errors of samples are those of their mean)")
+      ->check(CLI::IsMember({"all", "off", "mean", "sample", "ensemble_mean"}));
+  app.add_option("--ensemble", args.ensemble, "members of stochastic rows (default: 8)")->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  app.add_option("--sampler", args.sampler, "METHOD:STEPS of sampled rows, heun or euler, for example heun:8 (default: the run's own)");
+  app.add_option("--save-predictions", args.save_predictions, "write truth and all predictions to this HDF5 file");
+  app.add_option("--output-prefix", args.output_prefix, "write PREFIX.json and PREFIX.csv (default: RUN/eval/evaluation)");
+  app.add_flag("--print-json", args.print_json, "print evaluation.json instead of the table on stdout");
+  app.add_flag("!--no-plots", args.plots, "do not write pictures");
+  app.add_option("--device", args.device, "auto, cpu, cuda or cuda:N");
+  app.add_option("--threads", args.threads, "CPU threads (default: the run's own)")->check(CLI::Range(int64_t{1}, int64_t{4096}));
+}
+
+SamplerChoice parse_sampler(const std::string& text) {
+  const auto fail = [&] {
+    return usage_error("--sampler", "'" + escape_text(text) + "' is not a sampler", "write heun:8 or euler:4, with 1 to 1000 steps");
+  };
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) throw fail();
+  SamplerChoice choice{text.substr(0, colon), 0};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, choice.steps);
+  const bool known = choice.method == "heun" || choice.method == "euler";
+  if (!known || error != std::errc() || stop != end || choice.steps < 1 || choice.steps > 1000) throw fail();
+  return choice;
+}
+
+}  // namespace ups::run

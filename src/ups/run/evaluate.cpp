@@ -1,0 +1,213 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <cmath>
+
+#include "ups/core/error.h"
+#include "ups/core/text.h"
+#include "ups/run/eval_accumulator.h"
+#include "ups/run/evaluation.h"
+#include "ups/run/predictions.h"
+
+namespace ups::run {
+namespace {
+
+using metrics::Layout;
+
+class SetEvaluator {
+ public:
+  SetEvaluator(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* file)
+      : in_(input), info_(input.data.info()), members_(input.data.members(input.split)), file_(file) {
+    plan();
+    if (!info_.steady) models_.push_back(persistence());
+    if (!in_.data.members(data::Split::train).empty()) models_.push_back(climatology());
+    models_.insert(models_.end(), models.begin(), models.end());
+    for (const EvalModel& m : models_) {
+      assert(is_safe_name(m.name));
+      accumulators_.emplace_back(m, in_, layout_, info_, times_from_context_);
+    }
+  }
+
+  SetScores run() {
+    if (file_ != nullptr) file_->begin_set(scores_);
+    const int64_t total = scores_.samples, chunk = chunk_size();
+    for (int64_t first = 0; first < total; first += chunk) evaluate_chunk(first, std::min(chunk, total - first));
+    for (ModelAccumulator& a : accumulators_) scores_.models.push_back(a.result());
+    return std::move(scores_);
+  }
+
+ private:
+  void plan() {
+    const int64_t start = info_.steady ? 0 : in_.initial_step;
+    int64_t end = info_.frames;
+    if (in_.horizon) end = std::min(end, start + *in_.horizon);
+    if (start < (info_.steady ? 0 : 1) || end <= start) {
+      throw usage_error("data.initial_step", fmt::format("{} leaves no frame to predict: the set {} has {} frames", in_.initial_step,
+                                                         info_.name, info_.frames),
+                        "choose 1 to frames - 1, and a horizon of at least 1");
+    }
+    if (members_.empty()) throw data_error(info_.name, fmt::format("the {} split is empty", data::to_string(in_.split)));
+    layout_ = Layout{end - start, info_.channels, info_.grid, info_.length};
+    cells_ = layout_.cells();
+    frame_ = static_cast<size_t>(info_.channels) * cells_;
+    coeff_ = static_cast<size_t>(info_.coeff_channels) * cells_;
+    const auto time_of = [&](int64_t t) {
+      return static_cast<size_t>(t) < info_.time.size() ? info_.time[static_cast<size_t>(t)]
+                                                        : static_cast<double>(t) * (info_.dt > 0 ? info_.dt : 1.0);
+    };
+    scores_.info = info_;
+    scores_.split_name = data::to_string(in_.split);
+    scores_.split_hash = in_.data.split_hash();
+    scores_.initial_step = start;
+    scores_.frames = layout_.frames;
+    scores_.samples = static_cast<int64_t>(members_.size());
+    scores_.members = in_.ensemble;
+    scores_.context_time = info_.steady ? 0 : time_of(start - 1);
+    for (int64_t t = start; t < end; ++t) {
+      scores_.times.push_back(time_of(t));
+      times_from_context_.push_back(time_of(t) - scores_.context_time);
+    }
+    scores_.trajectories = members_;
+    scores_.conserved = conserved_channels(info_);
+  }
+
+  EvalModel persistence() const {
+    EvalModel m;
+    m.name = "persistence";
+    m.nfe = 0;
+    m.predict = [](std::span<const float> in, std::span<const float>, std::span<const int64_t>, int64_t, int64_t,
+                   std::span<float> out) { std::copy(in.begin(), in.end(), out.begin()); };
+    return m;
+  }
+
+  // The train mean of each frame, whatever the input.
+  EvalModel climatology() {
+    std::vector<double> sum(layout_.sample(), 0.0);
+    std::vector<float> one(layout_.sample());
+    const std::vector<int64_t>& train = in_.data.members(data::Split::train);
+    for (int64_t trajectory : train) {
+      in_.data.read(trajectory, scores_.initial_step, layout_.frames, one);
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(one[i]);
+    }
+    climatology_.resize(sum.size());
+    for (size_t i = 0; i < sum.size(); ++i) climatology_[i] = static_cast<float>(sum[i] / static_cast<double>(train.size()));
+    EvalModel m;
+    m.name = "climatology";
+    m.nfe = 0;
+    m.predict = [this](std::span<const float>, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t,
+                       std::span<float> out) {
+      const auto mean = std::span<const float>(climatology_).subspan(static_cast<size_t>(step - scores_.initial_step) * frame_, frame_);
+      for (size_t b = 0; b < trajectory.size(); ++b) std::copy(mean.begin(), mean.end(), out.begin() + static_cast<std::ptrdiff_t>(b * frame_));
+    };
+    return m;
+  }
+
+  // Trajectories held at once: truth, inputs, one prediction with all members, the ensemble mean in double.
+  int64_t chunk_size() const {
+    const bool stochastic = std::any_of(models_.begin(), models_.end(), [](const EvalModel& m) { return m.stochastic; });
+    const auto per_trajectory =
+        static_cast<int64_t>(layout_.sample() * sizeof(float)) * (6 + (stochastic ? in_.ensemble : 1)) + static_cast<int64_t>(coeff_);
+    int64_t n = std::clamp<int64_t>(in_.memory_budget / per_trajectory, 1, scores_.samples);
+    if (n > in_.batch) n -= n % in_.batch;  // PDEBench's batches stay whole
+    return n;
+  }
+
+  void evaluate_chunk(int64_t first, int64_t n) {
+    const auto count = static_cast<size_t>(n);
+    const size_t frames = static_cast<size_t>(layout_.frames), window = (frames + 1) * frame_;
+    truth_.resize(count * layout_.sample());
+    context_.resize(info_.steady ? 0 : count * frame_);
+    coeffs_.resize(count * coeff_);
+    trajectories_.assign(members_.begin() + first, members_.begin() + first + n);
+    std::vector<float> buffer(info_.steady ? layout_.sample() : window);
+    for (size_t b = 0; b < count; ++b) {
+      const int64_t trajectory = trajectories_[b];
+      const size_t skip = info_.steady ? 0 : 1;  // the context frame
+      in_.data.read(trajectory, scores_.initial_step - static_cast<int64_t>(skip), layout_.frames + static_cast<int64_t>(skip), buffer);
+      std::copy_n(buffer.begin(), skip * frame_, context_.begin() + static_cast<std::ptrdiff_t>(skip * b * frame_));
+      std::copy(buffer.begin() + static_cast<std::ptrdiff_t>(skip * frame_), buffer.end(),
+                truth_.begin() + static_cast<std::ptrdiff_t>(b * layout_.sample()));
+      if (coeff_ > 0) in_.data.read_coeff(trajectory, std::span<float>(coeffs_).subspan(b * coeff_, coeff_));
+    }
+    if (file_ != nullptr) {
+      file_->write("truth", first, n, 0, layout_.frames, layout_.channels, truth_);
+      if (info_.steady) {
+        file_->write("context", first, n, 0, 1, info_.coeff_channels, coeffs_);
+      } else {
+        file_->write("context", first, n, 0, 1, layout_.channels, context_);
+      }
+    }
+    for (size_t i = 0; i < models_.size(); ++i) {
+      run_mode(i, first, n, false);
+      if (!info_.steady) run_mode(i, first, n, true);
+    }
+  }
+
+  void run_mode(size_t index, int64_t first, int64_t n, bool rollout) {
+    const EvalModel& model = models_[index];
+    const int64_t members = model.stochastic ? in_.ensemble : 1;
+    const auto m = static_cast<size_t>(members), count = static_cast<size_t>(n), batch = static_cast<size_t>(in_.batch);
+    prediction_.resize(count * m * layout_.sample());  // [n, M, T, C, cells]
+    for (size_t start = 0; start < count; start += batch) {
+      for (size_t member = 0; member < m; ++member) predict_batch(index, start, std::min(batch, count - start), member, m, rollout);
+    }
+    accumulators_[index].add(rollout, n, truth_, prediction_, context_, coeffs_, trajectories_);
+    if (file_ != nullptr) {
+      file_->write((rollout ? "rollout/" : "one_step/") + model.name, first, n, model.stochastic ? members : 0, layout_.frames,
+                   layout_.channels, prediction_);
+    }
+    const bool shown = !model.stochastic && model.name != "climatology" && rollout == !info_.steady;
+    if (first == 0 && shown) {
+      const auto sample = static_cast<std::ptrdiff_t>(layout_.sample());
+      scores_.pictures.push_back({model.name, rollout, {truth_.begin(), truth_.begin() + sample},
+                                  {prediction_.begin(), prediction_.begin() + sample}});
+    }
+  }
+
+  void predict_batch(size_t index, size_t start, size_t b, size_t member, size_t members, bool rollout) {
+    const EvalModel& model = models_[index];
+    const size_t frames = static_cast<size_t>(layout_.frames), sample = layout_.sample();
+    input_.resize(info_.steady ? 0 : b * frame_);
+    output_.resize(b * frame_);
+    const auto coeff = std::span<const float>(coeffs_).subspan(start * coeff_, b * coeff_);
+    const auto ids = std::span<const int64_t>(trajectories_).subspan(start, b);
+    for (size_t t = 0; t < frames; ++t) {
+      for (size_t k = 0; k < b && !info_.steady; ++k) {
+        const float* from = t == 0     ? &context_[(start + k) * frame_]
+                            : rollout ? &output_[k * frame_]
+                                      : &truth_[(start + k) * sample + (t - 1) * frame_];
+        std::copy_n(from, frame_, &input_[k * frame_]);
+      }
+      const auto before = std::chrono::steady_clock::now();
+      model.predict(input_, coeff, ids, scores_.initial_step + static_cast<int64_t>(t), static_cast<int64_t>(member), output_);
+      accumulators_[index].add_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count(), b);
+      for (size_t k = 0; k < b; ++k) {
+        std::copy_n(&output_[k * frame_], frame_, &prediction_[((start + k) * members + member) * sample + t * frame_]);
+      }
+    }
+  }
+
+  const EvalInput& in_;
+  const data::SetInfo info_;
+  const std::vector<int64_t> members_;
+  PredictionsFile* file_;
+  Layout layout_;
+  size_t cells_ = 0, frame_ = 0, coeff_ = 0;  // values per frame and per coefficient field
+  std::vector<double> times_from_context_;
+  std::vector<EvalModel> models_;
+  std::vector<ModelAccumulator> accumulators_;
+  std::vector<float> climatology_, truth_, context_, coeffs_, prediction_, input_, output_;
+  std::vector<int64_t> trajectories_;
+  SetScores scores_;
+};
+
+}  // namespace
+
+SetScores evaluate_set(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* predictions) {
+  assert(input.batch >= 1 && input.ensemble >= 1);
+  return SetEvaluator(input, models, predictions).run();
+}
+
+}  // namespace ups::run

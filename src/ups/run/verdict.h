@@ -1,0 +1,12 @@
+// Sentences that say what each stage bought, or that it bought nothing.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "ups/run/eval_table.h"
+
+namespace ups::run {
+
+std::vector<std::string> verdict(const std::vector<TableRow>& rows);
+
+}  // namespace ups::run
