@@ -154,7 +154,11 @@ Bytes read_file_at(int dir_fd, const std::string& name, const std::string& place
   int raw = -1;
   do raw = ::openat(dir_fd, name.c_str(), flags);
   while (raw < 0 && errno == EINTR);
-  if (raw < 0) throw Error(options.code, place, std::string("cannot open: ") + std::strerror(errno));
+  if (raw < 0) {
+    // The file's absence is the caller's matter (which exit code); a descriptor limit or a sick disk is not.
+    const bool absent = errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO || errno == ENAMETOOLONG;
+    throw Error(absent ? options.code : ExitCode::io, place, std::string("cannot open: ") + std::strerror(errno));
+  }
   const Fd fd(raw);
   struct stat s {};
   if (::fstat(fd.get(), &s) != 0) throw_errno(errno, place, "read the file's size");

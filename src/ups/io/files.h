@@ -84,7 +84,7 @@ struct Bytes {
 
 struct ReadOptions {
   uint64_t max_bytes = uint64_t{64} << 30;
-  ExitCode code = ExitCode::io;  // for missing, oversize and irregular files; read failures are always exit 7
+  ExitCode code = ExitCode::io;  // for missing, oversize and irregular files; other failures (permissions, disk) are exit 7
   bool follow = true;            // follow a symlink as last component
 };
 // Regular files only. dir_fd as in openat (AT_FDCWD = -100 for plain paths); place: the name in messages.

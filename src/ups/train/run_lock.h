@@ -1,0 +1,21 @@
+// One writer per run directory: flock on <run>/.lock for the life of the process. Death frees it; there is nothing stale to remove.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "ups/io/files.h"
+
+namespace ups::train {
+
+class RunLock {
+ public:
+  enum class Mode { exclusive, shared };
+  // Throws Error (exit 8) "run directory runs/x is in use by host:pid since .." when somebody else holds it. Where the file system
+  // cannot lock (ENOLCK, EOPNOTSUPP) a warning is printed once and the run goes on. A missing directory is exit 7.
+  RunLock(const std::filesystem::path& run_dir, Mode mode, const std::string& command);
+
+ private:
+  io::Fd fd_;
+};
+
+}  // namespace ups::train
