@@ -81,6 +81,22 @@ UPS_CLONES void gate_backward(const float* g, const float* gate, const float* y,
   }
 }
 
+UPS_CLONES void modulate_forward(const float* x, const float* shift, const float* scale, float* y, int64_t n, int64_t bd) {
+  for (int64_t r = 0; r < n; ++r)
+    for (int64_t i = 0; i < bd; ++i) y[r * bd + i] = x[r * bd + i] * (1.0f + scale[i]) + shift[i];
+}
+
+UPS_CLONES void modulate_backward(const float* g, const float* x, const float* scale, float* dx, float* dshift, float* dscale, int64_t n,
+                                  int64_t bd) {
+  for (int64_t r = 0; r < n; ++r) {
+    for (int64_t i = 0; i < bd; ++i) {
+      dx[r * bd + i] = g[r * bd + i] * (1.0f + scale[i]);
+      dshift[i] += g[r * bd + i];
+      dscale[i] += g[r * bd + i] * x[r * bd + i];
+    }
+  }
+}
+
 const float* data(const Tensor& t) { return t.const_data_ptr<float>(); }
 
 struct ModulatedNorm : torch::autograd::Function<ModulatedNorm> {
@@ -100,6 +116,25 @@ struct ModulatedNorm : torch::autograd::Function<ModulatedNorm> {
     Tensor dx = at::empty_like(x), dshift = at::zeros_like(scale), dscale = at::zeros_like(scale);
     norm_backward(data(g), data(x), data(scale), data(saved[2]), data(saved[3]), dx.data_ptr<float>(), dshift.data_ptr<float>(),
                   dscale.data_ptr<float>(), n, b, d);
+    return {dx, dshift, dscale};
+  }
+};
+
+struct Modulated : torch::autograd::Function<Modulated> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& shift_in, const Tensor& scale_in) {
+    const Tensor x = x_in.contiguous(), shift = shift_in.contiguous(), scale = scale_in.contiguous();
+    Tensor y = at::empty_like(x);
+    modulate_forward(data(x), data(shift), data(scale), y.data_ptr<float>(), x.size(0), x.size(1) * x.size(2));
+    ctx->save_for_backward({x, scale});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor g = grads[0].contiguous();
+    const Tensor &x = saved[0], &scale = saved[1];
+    Tensor dx = at::empty_like(x), dshift = at::zeros_like(scale), dscale = at::zeros_like(scale);
+    modulate_backward(data(g), data(x), data(scale), dx.data_ptr<float>(), dshift.data_ptr<float>(), dscale.data_ptr<float>(),
+                      x.size(0), x.size(1) * x.size(2));
     return {dx, dshift, dscale};
   }
 };
@@ -218,6 +253,11 @@ bool enabled(const Tensor& x) {
 Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale) {
   if (enabled(x)) return ModulatedNorm::apply(x, shift, scale);
   return at::layer_norm(x, {x.size(-1)}, {}, {}, kEps) * (1 + scale) + shift;
+}
+
+Tensor modulated(const Tensor& x, const Tensor& shift, const Tensor& scale) {
+  if (enabled(x)) return Modulated::apply(x, shift, scale);
+  return x * (1 + scale) + shift;
 }
 
 Tensor gated_add(const Tensor& x, const Tensor& gate, const Tensor& y) {

@@ -11,6 +11,8 @@ bool enabled(const at::Tensor& x);
 
 // LN(x) * (1 + scale) + shift over the last axis, eps 1e-5; x [N, B, D], shift and scale [B, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
+// x * (1 + scale) + shift, the same without the normalisation.
+at::Tensor modulated(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
 // x + gate * y; x, y [N, B, D], gate [B, D].
 at::Tensor gated_add(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y);
 // Three-tap convolution along the first axis; x [N, B, D], weight [D', 3 D] for the taps at -1, 0, +1.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ups/models/autocast.h"
 #include "ups/models/fused_ops.h"
 
 namespace ups::models {
@@ -92,7 +93,10 @@ Tensor SpectralConv::mix(const Tensor& spectrum, int64_t batch) const {
   return at::stack({re.select(2, 0) - im.select(2, 1), re.select(2, 1) + im.select(2, 0)}, 1);
 }
 
-Tensor SpectralConv::operator()(const Tensor& x) const {
+Tensor SpectralConv::operator()(const Tensor& input) const {
+  // Spectra are summed over many points: always in the precision of the weights.
+  const AutocastGuard full_precision(input.device().type(), false, at::kFloat);
+  const Tensor x = input.to(weight_.scalar_type());
   const int64_t batch = x.size(1), d = x.size(2), bd = batch * d;
   if (grid_.size.size() == 1) {
     if (fused::enabled(x)) return fused::spectral_conv1d(x, weight_, analysis_y_, synthesis_y_);

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "ups/models/autocast.h"
 #include "ups/models/fused_ops.h"
 
 namespace ups::models {
@@ -49,9 +50,8 @@ int64_t padded_tokens(int64_t cells, int64_t patch, int64_t levels, int64_t wind
 
 struct PdeTransformer::Block : Module {
   Block(const PdeTransformerConfig& c, const TokenGrid& grid, bool finest, int64_t index, int64_t sequences, const std::string& key)
-      : mlp_in(c.hidden, c.mlp_ratio * c.hidden, c.seed, key + ".mlp.0"),
-        mlp_out(c.mlp_ratio * c.hidden, c.hidden, c.seed, key + ".mlp.2"),
-        modulation(c.hidden, 6 * c.hidden, c.seed, key + ".modulation", Role::embedding, 0.0) {
+      : normalise(c.normalise),
+        modulation(c.hidden, (c.mlp_ratio > 0 ? 6 : 3) * c.hidden, c.seed, key + ".modulation", Role::embedding, 0.0) {
     using Mixing = PdeTransformerConfig::Mixing;
     add_child("modulation", modulation);
     if (c.local_mixing != Mixing::none) {
@@ -70,28 +70,40 @@ struct PdeTransformer::Block : Module {
       channels = std::make_unique<ChannelAttention>(c.hidden, c.heads, sequences, c.seed, key + ".channels");
       add_child("channels", *channels);
     }
-    add_child("mlp.0", mlp_in);
-    add_child("mlp.2", mlp_out);
+    if (const auto width = static_cast<int64_t>(c.mlp_ratio * static_cast<double>(c.hidden)); width > 0) {
+      mlp_in = std::make_unique<Linear>(c.hidden, width, c.seed, key + ".mlp.0");
+      mlp_out = std::make_unique<Linear>(width, c.hidden, c.seed, key + ".mlp.2");
+      add_child("mlp.0", *mlp_in);
+      add_child("mlp.2", *mlp_out);
+    }
   }
 
+  Tensor prepared(const Tensor& x, const Tensor& shift, const Tensor& scale) const {
+    return normalise ? fused::modulated_norm(x, shift, scale) : fused::modulated(x, shift, scale);
+  }
+  Tensor gate(const Tensor& m) const { return normalise ? m : 1 + m; }
+
   Tensor operator()(const Tensor& x, const Tensor& condition) const {  // condition [B', D]
-    const auto m = modulation(condition).chunk(6, -1);
-    const Tensor y = fused::modulated_norm(x, m[0], m[1]);
+    const auto m = modulation(condition).chunk(mlp_in ? 6 : 3, -1);
+    const Tensor y = prepared(x, m[0], m[1]);
     Tensor mixed;
     const auto add = [&](const Tensor& t) { mixed = mixed.defined() ? mixed + t : t; };
     if (conv) add((*conv)(y));
     if (spectral) add((*spectral)(y));
     if (attention) add((*attention)(y));
     if (channels) add((*channels)(y));
-    const Tensor z = fused::gated_add(x, m[2], mixed);
-    return fused::gated_add(z, m[5], mlp_out(at::gelu(mlp_in(fused::modulated_norm(z, m[3], m[4])))));
+    const Tensor z = fused::gated_add(x, gate(m[2]), normalise ? mixed : at::gelu(mixed));
+    if (!mlp_in) return z;
+    return fused::gated_add(z, gate(m[5]), (*mlp_out)(at::gelu((*mlp_in)(prepared(z, m[3], m[4])))));
   }
 
+  bool normalise;
   std::unique_ptr<TokenConv> conv;
   std::unique_ptr<SpectralConv> spectral;
   std::unique_ptr<WindowAttention> attention;
   std::unique_ptr<ChannelAttention> channels;
-  Linear mlp_in, mlp_out, modulation;
+  std::unique_ptr<Linear> mlp_in, mlp_out;
+  Linear modulation;
 };
 
 struct PdeTransformer::Level : Module {
@@ -252,9 +264,10 @@ Tensor PdeTransformer::forward(const Tensor& x, const Condition& condition) {
     t = levels_[l]->from_coarse(t, skips[l]);
     for (auto& block : levels_[l]->up_blocks) t = (*block)(t, c);
   }
-  const Tensor normed = at::layer_norm(t, {t.size(2)}, {}, {}, 1e-5);
-  // The head ends in fp32: the residual it emits is far below one bf16 step of the state (stages.md 9).
-  return unembed((*head_out_)(at::gelu((*head_in_)(normed))), batch).to(x.scalar_type());
+  if (config_.normalise) t = at::layer_norm(t, {t.size(2)}, {}, {}, 1e-5);
+  // fp32 from here: what the head emits is far below one bf16 step of the state (stages.md 9).
+  const AutocastGuard full_precision(x.device().type(), false, at::kFloat);
+  return unembed((*head_out_)(at::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch).to(x.scalar_type());
 }
 
 }  // namespace ups::models

@@ -2,8 +2,10 @@
 //
 //   tokens = embed(patches of x)                                     [N, B, D]
 //   per level: blocks; down = merge 2 (x2) neighbours; mirrored way up with skips
-//   block:  x += gate1 * mix(modulate(LN(x))),  x += gate2 * mlp(modulate(LN(x)))      (AdaLN-Zero on the condition)
+//   block:  x += gate1 * mix(modulate(norm(x))),  x += gate2 * mlp(modulate(norm(x)))     (AdaLN-Zero on the condition)
 //   mix  =  window attention + 3-tap convolution + spectral convolution, whichever the level has
+// Without normalisation (default beside spectral mixing) the mixed tokens pass a GELU, and gates start at 1 instead of 0: LayerNorm
+// removes the local amplitude that u u_x needs. Burgers nu .01, 60 CPU-s, rollout nRMSE: LN .036, none .0042 (gates from 0: .0095).
 #pragma once
 #include <memory>
 
@@ -21,7 +23,9 @@ struct PdeTransformerConfig {
   int64_t patch = 4;              // cells per token and axis
   int64_t hidden = 48;
   std::vector<int64_t> depths{2, 2};  // blocks per level down to the bottleneck, mirrored upwards
-  int64_t heads = 4, window = 8, mlp_ratio = 2;
+  int64_t heads = 4, window = 8;
+  double mlp_ratio = 2;           // 0 = no MLP
+  bool normalise = false;         // LayerNorm before mixing and MLP
   enum class Mixing { none, conv3, spectral } local_mixing = Mixing::spectral;
   int64_t modes = 32;             // spectral modes per axis
   bool attention_everywhere = false;  // false: with local mixing the finest level has none

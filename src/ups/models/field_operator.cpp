@@ -1,0 +1,129 @@
+#include "ups/models/field_operator.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "ups/core/rng.h"
+
+namespace ups::models {
+namespace {
+
+at::Generator generator(uint64_t key) {
+  at::Generator g = at::detail::createCPUGenerator(key);
+  return g;
+}
+
+Tensor filled(const Tensor& z, double value) { return at::full({z.size(0)}, value, z.options()); }
+
+
+// Heun's method from tau = 1 to 0 on any velocity(x, tau); the last step is Euler's, where the velocity at 0 is not defined.
+template <class V>
+Tensor integrate(Tensor x, int64_t steps, bool heun, V&& velocity) {
+  const double h = 1.0 / static_cast<double>(steps);
+  for (int64_t i = 0; i < steps; ++i) {
+    const double tau = 1.0 - h * static_cast<double>(i);
+    const Tensor k1 = velocity(x, tau);
+    Tensor next = x - h * k1;
+    if (heun && i + 1 < steps) next = x - 0.5 * h * (k1 + velocity(next, tau - h));
+    x = next;
+  }
+  return x;
+}
+
+}  // namespace
+
+Tensor channel_scale(const std::vector<double>& values, size_t axes) {
+  std::vector<int64_t> shape{1, static_cast<int64_t>(values.size())};
+  shape.insert(shape.end(), axes, 1);
+  Tensor t = at::empty({static_cast<int64_t>(values.size())}, at::kFloat);
+  for (size_t i = 0; i < values.size(); ++i) t[static_cast<int64_t>(i)] = static_cast<float>(values[i]);
+  return t.view(shape);
+}
+
+FieldOperator::FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state)
+    : net_(std::move(net)), predict_state_(predict_state) {
+  add_child("net", *net_);
+  scale_ = add_buffer("delta_scale", channel_scale(delta_rms, axes));
+}
+
+Tensor FieldOperator::change(const Tensor& z, const Condition& condition) const {
+  const Tensor f = net_->forward(z, condition).to(z.scalar_type());
+  return predict_state_ ? (f - z) / scale_ : f;
+}
+
+Tensor FieldOperator::step(const Tensor& z, const Condition& condition) const { return z + scale_ * change(z, condition); }
+
+Corrector::Corrector(std::unique_ptr<FieldModel> net, const std::vector<double>& residual_rms, const std::vector<double>& delta_rms,
+                     size_t axes)
+    : net_(std::move(net)) {
+  add_child("net", *net_);
+  scale_ = add_buffer("residual_scale", channel_scale(residual_rms, axes));
+  delta_scale_ = add_buffer("delta_scale", channel_scale(delta_rms, axes));
+}
+
+Tensor Corrector::velocity(const Tensor& x, const Tensor& z0, const Tensor& z_op, Condition condition, const Tensor& tau,
+                           const Tensor& s) const {
+  condition.tau = tau;
+  condition.step = s;
+  return net_->forward(at::cat({x, z0, (z_op - z0) / delta_scale_}, 1), condition).to(x.scalar_type());
+}
+
+Tensor Corrector::mean_residual(const Tensor& z0, const Tensor& z_op, const Condition& condition) const {
+  return -velocity(at::zeros_like(z0), z0, z_op, condition, filled(z0, 1.0), filled(z0, -1.0));
+}
+
+Tensor Corrector::sample(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps,
+                         bool heun) const {
+  return integrate(noise, steps, heun, [&](const Tensor& x, double tau) {
+    return velocity(x, z0, z_op, condition, filled(z0, tau), filled(z0, 0.0));
+  });
+}
+
+Tensor Corrector::jump(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps) const {
+  const double h = 1.0 / static_cast<double>(steps);
+  return integrate(noise, steps, false, [&](const Tensor& x, double tau) {
+    return velocity(x, z0, z_op, condition, filled(z0, tau), filled(z0, h));
+  });
+}
+
+SteadyField::SteadyField(std::unique_ptr<FieldModel> net, const Tensor& mean_field, const std::vector<double>& rms, size_t axes)
+    : net_(std::move(net)) {
+  add_child("net", *net_);
+  mean_ = add_buffer("mean_field", mean_field.clone());
+  scale_ = add_buffer("solution_scale", channel_scale(rms, axes));
+}
+
+Tensor SteadyField::velocity(const Tensor& x, const Tensor& coeff, Condition condition, const Tensor& tau, const Tensor& s) const {
+  condition.tau = tau;
+  condition.step = s;
+  return net_->forward(at::cat({x, coeff}, 1), condition).to(x.scalar_type());
+}
+
+Tensor SteadyField::mean_solution(const Tensor& coeff, const Condition& condition) const {
+  std::vector<int64_t> shape(mean_.sizes().begin(), mean_.sizes().end());
+  shape[0] = coeff.size(0);
+  const Tensor zero = at::zeros(shape, coeff.options());
+  return unwhiten(-velocity(zero, coeff, condition, filled(coeff, 1.0), filled(coeff, -1.0)));
+}
+
+Tensor SteadyField::sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps) const {
+  return unwhiten(integrate(noise, steps, false, [&](const Tensor& x, double tau) {
+    return velocity(x, coeff, condition, filled(coeff, tau), filled(coeff, 0.0));
+  }));
+}
+
+Tensor keyed_noise(at::IntArrayRef shape, const std::vector<uint64_t>& keys, const at::TensorOptions& options) {
+  Tensor t = at::empty(shape, at::kFloat);
+  for (size_t b = 0; b < keys.size(); ++b) t[static_cast<int64_t>(b)].normal_(0, 1, generator(keys[b]));
+  return t.to(options.device()).to(options.dtype());
+}
+
+Tensor noise_like(const Tensor& like, uint64_t key) {
+  return at::empty(like.sizes(), at::kFloat).normal_(0, 1, generator(key)).to(like.device()).to(like.scalar_type());
+}
+
+Tensor uniform_like(at::IntArrayRef shape, uint64_t key, const at::TensorOptions& options) {
+  return at::empty(shape, at::kFloat).uniform_(0, 1, generator(key)).to(options.device()).to(options.dtype());
+}
+
+}  // namespace ups::models

@@ -1,0 +1,71 @@
+// Networks with their physical meaning attached: time stepper, residual corrector, steady prior. All fields are normalised.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "ups/models/field_model.h"
+
+namespace ups::models {
+
+// Tensor [1, C, 1(, 1)] that scales fields of the given number of space axes, from C values.
+Tensor channel_scale(const std::vector<double>& values, size_t axes);
+
+// z(t + dt) = z + s * f(z): s is the RMS change of one step per channel, so an untouched head means persistence.
+class FieldOperator : public Module {
+ public:
+  // delta_rms per channel; predict_state: the network gives the next state itself instead of the change.
+  FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state = false);
+  Tensor step(const Tensor& z, const Condition& condition) const;   // [B, C, X..] -> [B, C, X..], fp32 sum
+  Tensor change(const Tensor& z, const Condition& condition) const; // (z' - z) / s
+  const Tensor& scale() const { return scale_; }
+
+ private:
+  std::unique_ptr<FieldModel> net_;
+  Tensor scale_;
+  bool predict_state_;
+};
+
+// Flow model of the operator's residual r = (z' - z_op) / s_r (stages.md 5 and 6). u(x, tau, s): x_{tau - s} = x - s u.
+//   s = 0 velocity; null-noise token x = 0, tau = 1, s = -1: the deterministic mean mode, r = -u.
+class Corrector : public Module {
+ public:
+  Corrector(std::unique_ptr<FieldModel> net, const std::vector<double>& residual_rms, const std::vector<double>& delta_rms, size_t axes);
+  // x [B, C, X..]; tau and s [B].
+  Tensor velocity(const Tensor& x, const Tensor& z0, const Tensor& z_op, Condition condition, const Tensor& tau, const Tensor& s) const;
+  Tensor mean_residual(const Tensor& z0, const Tensor& z_op, const Condition& condition) const;  // r of the mean mode, unit scale
+  // Integrates from noise at tau = 1 to 0; `steps` steps, Heun except the last one when heun is set. Unit scale.
+  Tensor sample(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps, bool heun) const;
+  // `steps` jumps of the distilled flow map.
+  Tensor jump(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps) const;
+  const Tensor& scale() const { return scale_; }
+  FieldModel& net() { return *net_; }
+
+ private:
+  std::unique_ptr<FieldModel> net_;
+  Tensor scale_, delta_scale_;
+};
+
+// Steady solution from coefficients: the same flow and null-noise token, on u with the train mean field removed.
+class SteadyField : public Module {
+ public:
+  // mean_field [1, C, X..] and rms per channel of the remainder, both in normalised units.
+  SteadyField(std::unique_ptr<FieldModel> net, const Tensor& mean_field, const std::vector<double>& rms, size_t axes);
+  Tensor velocity(const Tensor& x, const Tensor& coeff, Condition condition, const Tensor& tau, const Tensor& s) const;
+  Tensor whiten(const Tensor& z) const { return (z - mean_) / scale_; }
+  Tensor unwhiten(const Tensor& y) const { return mean_ + scale_ * y; }
+  Tensor mean_solution(const Tensor& coeff, const Condition& condition) const;  // normalised field
+  Tensor sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps) const;
+  const Tensor& scale() const { return scale_; }
+
+ private:
+  std::unique_ptr<FieldModel> net_;
+  Tensor mean_, scale_;
+};
+
+// N(0, 1) noise [B, ...] whose row b depends only on keys[b].
+Tensor keyed_noise(at::IntArrayRef shape, const std::vector<uint64_t>& keys, const at::TensorOptions& options);
+// The same for a whole tensor and one key: faster.
+Tensor noise_like(const Tensor& like, uint64_t key);
+Tensor uniform_like(at::IntArrayRef shape, uint64_t key, const at::TensorOptions& options);
+
+}  // namespace ups::models

@@ -1,0 +1,118 @@
+// The one training loop. A stage supplies the loss; the loop owns accumulation, autocast, scaling, clipping, skipping, schedules,
+// EMA, validation, selection, early stop, checkpoints, logging and signals.
+//
+// Order of one update (optim.md 5):
+//   1 draw the micro-batches of the update (the last group of an epoch may be short: weights are samples / samples of the group)
+//   2 per micro-batch: autocast forward, loss * weight, scaled backward
+//   3 unscale once, global norm (recorded before clipping), one finite flag
+//   4 finite: clip, lr = schedule(updates), optimizer, EMA; otherwise nothing changes and the scale is lowered
+//   5 gradients to none; attempts += 1, updates += 1 only if the weights changed
+//   6 ask: log? validate? save? stop?
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "ups/io/jsonl.h"
+#include "ups/optim/ema.h"
+#include "ups/optim/grad_scaler.h"
+#include "ups/optim/optimizer.h"
+#include "ups/optim/schedule.h"
+#include "ups/train/run_state.h"
+#include "ups/train/stage.h"
+#include "ups/train/stage_settings.h"
+
+namespace ups::train {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// What the trainer hands to a checkpoint: copies by reference, valid during the call.
+struct Snapshot {
+  NamedTensors model, ema, optim;
+  RunState state;
+  bool is_best = false, is_last = false;
+};
+
+struct Progress {
+  std::string stage;
+  int64_t epoch = 0, epochs = 0, batch = 0, batches = 0, updates = 0;
+  double loss = 0, grad_norm = 0, lr = 0, samples_per_second = 0, seconds_left = 0;
+  double last_score = 0, best = 0;
+};
+
+// The trainer's outside world; every member may be empty.
+struct Hooks {
+  std::function<void(const io::JsonLine&)> metrics;
+  std::function<void(const io::JsonLine&)> flat_log;       // UPS's flat epoch record (training.log_path)
+  std::function<bool()> wants_progress;                    // asked after every update; reading numbers may synchronise a GPU
+  std::function<void(const Progress&)> progress;
+  std::function<void(const Snapshot&)> checkpoint;
+  std::function<void(int64_t epoch)> export_epoch;         // checkpoint_interval
+  std::function<int()> stop_signal;                        // 0, or the signal that asks to save and exit
+  std::function<bool()> save_signal;                       // SIGUSR2: save and continue
+  std::function<int64_t()> metrics_bytes;
+};
+
+enum class Ending { finished, early_stop, target_reached, signalled };
+
+struct Outcome {
+  Ending ending = Ending::finished;
+  int signal = 0;
+  RunState state;
+};
+
+class Trainer {
+ public:
+  // device: where the parameters live. Throws Error (exit 2) for optimizer options that do not fit the parameters.
+  Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at::Device device, Hooks hooks);
+  ~Trainer();
+  // Continues from a checkpoint: every tensor by name, exit 4 if one does not fit.
+  void resume(const NamedTensors& model, const NamedTensors& ema, const NamedTensors& optim, const RunState& state,
+              const std::string& where);
+  // global_step: logged epochs of the stages before this one.
+  Outcome run(int64_t global_step = 0);
+  // Best weights: raw, and averaged (empty without EMA). Defined after run().
+  const NamedTensors& best_raw() const { return best_raw_; }
+  const NamedTensors& best_average() const { return best_average_; }
+  std::string optimizer_summary() const { return optimizer_->summary(); }
+  int64_t planned_updates() const;
+
+ private:
+  struct StepResult {
+    at::Tensor loss, norm, found_inf;
+    int64_t samples = 0, micro_batches = 0;
+    std::vector<std::pair<std::string, at::Tensor>> parts;
+  };
+  StepResult update();                       // one optimisation step, the numbered list above
+  void account(const StepResult& result);    // counters, skips, nan_policy
+  void set_learning_rates();
+  void close_epoch();                        // validation, record, best, patience, scheduler
+  bool validation_due() const;
+  void take_best(double score);
+  void checkpoint(bool is_best, bool is_last);
+  void log_epoch(double loss, double norm, const std::optional<Validation>& validation, double seconds);
+  void report(const StepResult& result);
+  Snapshot snapshot(bool is_best, bool is_last);
+
+  Stage& stage_;
+  BatchSource& batches_;
+  StageSettings settings_;
+  at::Device device_;
+  Hooks hooks_;
+  optim::ParamList params_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  std::unique_ptr<optim::Ema> ema_;
+  optim::GradScaler scaler_;
+  optim::EmaClip ema_clip_;
+  std::unique_ptr<optim::Plateau> plateau_;
+  std::vector<optim::LrSequence> sequences_;
+  RunState state_;
+  NamedTensors best_raw_, best_average_;
+  bool stop_ = false, improved_ = false;
+  Ending ending_ = Ending::finished;
+  double epoch_started_ = 0, run_started_ = 0;
+  int64_t samples_at_start_ = 0, updates_at_start_ = 0;
+  double last_loss_ = 0, last_norm_ = 0;
+};
+
+}  // namespace ups::train
