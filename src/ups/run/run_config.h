@@ -98,6 +98,8 @@ struct LoadedConfig {
 LoadedConfig load_run_config(const std::vector<std::string>& files, const Overrides& overrides);
 // The same from text, for `init` and tests; includes are refused.
 LoadedConfig load_run_config_text(const std::string& text, const std::string& name, const Overrides& overrides);
+// What LoadedConfig::hash holds.
+std::string config_hash(const LoadedConfig& loaded);
 
 // The stage block laid over the global blocks (docs/reference/config.md, "Stage over global").
 train::StageSettings resolve_stage(const RunConfig& config, const std::string& stage);
