@@ -127,11 +127,11 @@ Json flat_metrics(const std::vector<SetScores>& sets) {
 
 std::string evaluation_json(const std::vector<SetScores>& sets, const EvaluationExtra& extra) {
   const std::vector<TableRow> rows = make_table(sets);
-  Json j;
-  j["metrics"] = flat_metrics(sets);
   const auto [main_set, main_model] = headline(sets);
-  Json& e = j["extra"];
-  e = {{"samples", main_set != nullptr ? Json(main_set->samples) : Json(nullptr)},
+  // ordered_json keeps a vector: no references into a map that still grows.
+  Json per_channel = Json::object(), per_time = Json::object(), baselines = Json::object(), cost = Json::object(),
+       details = Json::object(), about_sets = Json::object();
+  Json e = {{"samples", main_set != nullptr ? Json(main_set->samples) : Json(nullptr)},
        {"tau", nullptr},
        {"ttc", false},
        {"split", sets.empty() ? "" : sets[0].split_name},
@@ -142,37 +142,52 @@ std::string evaluation_json(const std::vector<SetScores>& sets, const Evaluation
   for (const auto& [key, value] : extra.notes) e[key] = value;
   for (const SetScores& s : sets) {
     const std::string& name = s.info.name;
-    e["sets"][name] = {{"samples", s.samples},       {"frames", s.frames},          {"initial_step", s.initial_step},
+    about_sets[name] = {{"samples", s.samples},       {"frames", s.frames},          {"initial_step", s.initial_step},
                        {"members", s.members},       {"split_hash", s.split_hash},  {"channels", s.info.channel_names},
                        {"grid", s.info.grid},        {"steady", s.info.steady},     {"conserved", s.conserved},
                        {"context_time", s.context_time}};
-    Json& per_time = j["per_time"][name];
-    per_time["time"] = s.times;
+    Json channels_here = Json::object(), times_here = {{"time", s.times}}, details_here = Json::object(),
+         baselines_here = Json::object(), cost_here = Json::object();
     for (const ModelScores& m : s.models) {
-      j["per_channel"][name][m.name] = each_mode(m, mode_per_channel);
-      per_time[m.name] = each_mode(m, mode_per_time);
-      j["details"][name][m.name] = each_mode(m, mode_details);
-      if (m.warm_start) j["details"][name][m.name]["warm_start"] = warm_start(*m.warm_start);
+      channels_here[m.name] = each_mode(m, mode_per_channel);
+      times_here[m.name] = each_mode(m, mode_per_time);
+      details_here[m.name] = each_mode(m, mode_details);
+      if (m.warm_start) details_here[m.name]["warm_start"] = warm_start(*m.warm_start);
       if (m.nfe == 0) {
-        j["baselines"][name][m.name] = {{"one_step_nrmse", finite(m.one_step.field.mean(Metric::nrmse))},
-                                        {"rollout_nrmse", m.rollout ? finite(m.rollout->field.mean(Metric::nrmse)) : Json(nullptr)}};
+        baselines_here[m.name] = {{"one_step_nrmse", finite(m.one_step.field.mean(Metric::nrmse))},
+                                  {"rollout_nrmse", m.rollout ? finite(m.rollout->field.mean(Metric::nrmse)) : Json(nullptr)}};
       } else {
-        j["cost"][name][m.name] = {{"nfe", m.nfe}, {"ms_per_step", m.ms_per_step ? finite(*m.ms_per_step) : Json(nullptr)}};
+        cost_here[m.name] = {{"nfe", m.nfe}, {"ms_per_step", m.ms_per_step ? finite(*m.ms_per_step) : Json(nullptr)}};
       }
     }
+    per_channel[name] = std::move(channels_here);
+    per_time[name] = std::move(times_here);
+    details[name] = std::move(details_here);
+    baselines[name] = std::move(baselines_here);
+    cost[name] = std::move(cost_here);
   }
   if (main_model != nullptr) {
-    j["cost"]["nfe"] = main_model->nfe;
-    j["cost"]["ms_per_step"] = main_model->ms_per_step ? finite(*main_model->ms_per_step) : Json(nullptr);
+    cost["nfe"] = main_model->nfe;
+    cost["ms_per_step"] = main_model->ms_per_step ? finite(*main_model->ms_per_step) : Json(nullptr);
   }
+  e["sets"] = std::move(about_sets);
+  Json j;
+  j["metrics"] = flat_metrics(sets);
+  j["extra"] = std::move(e);
   for (const Column& c : table_columns()) j["columns"][std::string(c.key)] = std::string(c.meaning);
-  j["table"] = Json::array();
+  Json table = Json::array();
   for (const TableRow& row : rows) {
     Json r = {{"set", row.set}, {"model", row.model}};
     for (size_t i = 0; i < row.values.size(); ++i) r[std::string(table_columns()[i].key)] = finite(row.values[i]);
-    j["table"].push_back(std::move(r));
+    table.push_back(std::move(r));
   }
+  j["table"] = std::move(table);
   j["verdict"] = verdict(rows);
+  j["per_channel"] = std::move(per_channel);
+  j["baselines"] = std::move(baselines);
+  j["cost"] = std::move(cost);
+  j["details"] = std::move(details);
+  j["per_time"] = std::move(per_time);
   return j.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

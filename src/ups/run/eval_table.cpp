@@ -163,7 +163,7 @@ std::string table_text(const std::vector<TableRow>& rows) {
     cells.push_back({escape_text(row.set), escape_text(row.model)});
     for (size_t i = 0; i < columns.size(); ++i) {
       if (columns[i].heading.empty()) continue;
-      const bool diverged = std::isnan(row.values[i]) && columns[i].key == "rollout_nrmse" && row.at("diverged") > 0;
+      const bool diverged = !std::isfinite(row.values[i]) && columns[i].key == "rollout_nrmse" && row.at("diverged") > 0;
       cells.back().push_back(diverged ? "diverged" : number(row.values[i]));
     }
   }
