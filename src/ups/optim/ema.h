@@ -36,7 +36,8 @@ class Ema {
   EmaOptions options_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> live_, shadow_;
-  std::vector<at::Tensor> float_live_, float_shadow_;  // the averaged ones: floating point parameters
+  std::vector<at::Tensor> float_live_, float_shadow_;  // real views of the averaged ones: floating point parameters
+  std::vector<size_t> copied_;                         // the others
   at::Tensor count_;
   bool swapped_ = false;
 };

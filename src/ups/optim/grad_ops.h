@@ -20,7 +20,7 @@ void clip_(const ParamList& params, const at::Tensor& norm, double max_norm);
 void clip_(const ParamList& params, const at::Tensor& norm, const at::Tensor& max_norm);
 
 // grad_clip: ema (PDE-Transformer). When the norm exceeds 2 x its slow average (.99), clip to 1.1 x its fast average (.9); else leave
-// it. The averages start at the first accepted norm, take the norm before clipping and ignore masked steps.
+// it. The averages start at the first accepted norm, take the norm after clipping and ignore masked steps.
 class EmaClip {
  public:
   void clip(const ParamList& params, const GradPass& pass);

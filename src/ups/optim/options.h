@@ -88,13 +88,13 @@ struct SchedulerOptions {
 struct MuonSplit {
   std::vector<int64_t> rows;     // heights of the row blocks; their sum is the number of rows
   std::optional<int64_t> heads;  // number of equal row blocks
-  bool modes = false;            // complex spectral weight [.., w, modes]: each mode is one real [w, 2w] block
+  bool modes = false;            // stack [.., A, B]: every leading index (mode) is a matrix; complex ones count as [A, 2B]
 
   template <class Self, class V>
   static void fields(Self& s, V& v) {
     v("rows", s.rows, {.doc = "heights of row blocks, orthogonalized separately; must add up to the rows", .min = 1, .max = 1e9});
     v("heads", s.heads, {.doc = "number of equal row blocks", .min = 1, .max = 1e6});
-    v("modes", s.modes, {.doc = "complex spectral weights: every mode to Muon as one real block"});
+    v("modes", s.modes, {.doc = "spectral weights [modes, A, B]: every mode is a matrix of its own, complex ones as [A, 2B]"});
   }
 };
 

@@ -8,7 +8,8 @@
 namespace ups::optim {
 
 // Declared by the module that registers the parameter; decides the default Muon routing (optim.md 3).
-enum class Role { hidden, input, output, embedding, depthwise };
+// stack: [.., A, B], every leading index (a Fourier mode, an expert) is a matrix of its own.
+enum class Role { hidden, input, output, embedding, depthwise, stack };
 
 struct Param {
   std::string name;   // unique, dotted: "core.down_layers.0.0.0.attn.q_proj.weight"
