@@ -98,6 +98,11 @@ void put_overrides(Loader& loader, Node& root, const Overrides& o, const std::st
   }
   if (o.threads) loader.put(root, "threads", Node::plain(std::to_string(*o.threads)), "--threads");
   if (o.device) loader.put(root, "training.device", Node::string(*o.device), "--device");
+  if (o.allow_overlap) {
+    loader.put(root, "data.allow_overlap", Node::plain("true"), "--allow-overlap");
+    const Node* steady = root.at("stages.steady_prior.data");
+    if (steady != nullptr && steady->is_map()) loader.put(root, "stages.steady_prior.data.allow_overlap", Node::plain("true"), "--allow-overlap");
+  }
   if (o.name) loader.put(root, "run.name", Node::string(*o.name), "--name");
   for (size_t i = 0; i < o.sets.size(); ++i) loader.set(root, o.sets[i], "--set " + std::to_string(i + 1));
 }

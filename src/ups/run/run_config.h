@@ -75,6 +75,7 @@ struct Overrides {
   std::vector<std::string> sets, unsets;  // "a.b=v", "a.b"; unsets act first
   std::vector<std::string> allow_include; // further folders that `include:` may read
   bool allow_env = false;                 // ${env:NAME} in values
+  bool allow_overlap = false;             // data.allow_overlap, in every data block
   bool strict = false;                    // notices become errors
 };
 

@@ -1,0 +1,136 @@
+#include "ups/run/init_recipes.h"
+
+#include <algorithm>
+
+#include "ups/core/error.h"
+#include "ups/core/text.h"
+
+namespace ups::run {
+namespace {
+
+struct Recipe {
+  const char* name;
+  const char* equation;
+  const char* generate;   // arguments of `ups-data generate`
+  const char* file;
+  int initial_step;
+  int patch;
+  const char* pdet;       // body of operator.pdet
+  int epochs;
+  bool steady;
+};
+
+const std::vector<Recipe>& recipes() {
+  static const std::vector<Recipe> all = {
+      {"burgers", "1-D Burgers, u_t + (u^2/2)_x = (nu/pi) u_xx, nu = 0.01, periodic",
+       "burgers1d -n 1024 --nx 256 --param nu=0.01 --t-end 2 --save-every 0.05", "burgers1d_nu0.01.hdf5", 10, 2,
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: spectral, modes: 32", 20, false},
+      {"advection", "1-D advection, u_t + beta u_x = 0, beta = 1, periodic",
+       "advection1d -n 1024 --nx 256 --param beta=1.0 --t-end 2 --save-every 0.05", "advection1d_beta1.0.hdf5", 10, 2,
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: spectral, modes: 64", 20, false},
+      {"ks", "Kuramoto-Sivashinsky, u_t + u u_x + u_xx + u_xxxx = 0, L = 22, periodic, chaotic",
+       "ks1d -n 640 --nx 64 --t-end 40 --save-every 1", "ks1d_L22.hdf5", 10, 1,
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: spectral, modes: 24", 30, false},
+      {"darcy", "steady 2-D Darcy flow, -div(a grad u) = beta", "darcy2d -n 1024 --nx 24", "darcy2d_24.hdf5", 1, 2,
+       "hidden_dim: 32, depths: [2, 2], num_heads: 4, local_mixing: spectral, modes: 8", 60, true},
+      {"diffreact", "2-D diffusion-reaction (FitzHugh-Nagumo), zero flux",
+       "diffreact2d -n 256 --nx 64 --t-end 5 --save-every 0.25", "diffreact2d.h5", 1, 2,
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", 20, false},
+  };
+  return all;
+}
+
+std::string data_block(const Recipe& r) {
+  return std::string("data:\n  files: [") + r.file + "]           # HDF5 files; several parameter values of one equation may be listed\n" +
+         "  split_fractions: [0.8, 0.1, 0.1]  # train, val, test: trajectories, by hash, never shared\n"
+         "  normalization: meanstd            # per channel, from the train split only\n" +
+         "  initial_step: " + std::to_string(r.initial_step) + "                 # frames given before errors count; the rollout starts from the last of them\n" +
+         "  patch_size: " + std::to_string(r.patch) + "                   # cells per patch: smaller is more accurate and slower\n";
+}
+
+std::string network_block(const Recipe& r) {
+  return std::string(
+             "operator:\n"
+             "  architecture_type: pdet_window    # PDE-Transformer with shifted windows; starts as persistence\n"
+             "  pdet: {") + r.pdet + "}\n";
+}
+
+constexpr const char* kTraining = R"(training:
+  batch_size: 16                    # samples per micro-batch
+  accum_steps: 1                    # micro-batches per update
+  grad_clip: 1.0                    # null = off, ema = follow the norm
+  ema_decay: 0.999                  # averaged weights are validated and exported
+  patience: null                    # stop after patience + 1 validations without improvement
+  amp: false                        # true: bf16 autocast (fast on GPUs)
+  nan_policy: skip                  # or abort
+  device: auto                      # cuda if there is one
+)";
+
+constexpr const char* kOptimizer = R"(optimizer:
+  name: adamw                       # or muon_hybrid: Muon for matrices, AdamW for the rest
+  lr: 2.0e-3
+  weight_decay: 1.0e-4
+  scheduler: {name: warmup_cosine, warmup_fraction: 0.05, eta_min: 1.0e-6}
+)";
+
+std::string time_stages(const Recipe& r) {
+  const std::string n = std::to_string(r.epochs);
+  return "diffusion:\n"
+         "  objective: flow                   # the corrector learns the distribution of the operator's residual\n"
+         "  corrector_mode: mean              # mean: one deterministic correction; sample: an ensemble member\n"
+         "  sampler: heun:8                   # steps from noise to residual in sample mode\n"
+         "  null_token_share: 0.5             # share of each batch that trains the mean mode\n"
+         "  gate: 0                           # 0 = always correct\n\n"
+         "stages:                             # run in this order by --stage all; epochs: 0 switches one off\n"
+         "  operator:\n"
+         "    epochs: " + n + "\n"
+         "    rollout: {mode: none}           # none, noise, pushforward or unroll: training on the model's own states\n"
+         "  diff_residual:\n"
+         "    epochs: " + n + "\n"
+         "  consistency_distill:\n"
+         "    epochs: " + std::to_string(std::max(1, r.epochs / 2)) + "\n"
+         "    optimizer: {name: adamw, lr: 1.0e-3, weight_decay: 1.0e-4}   # replaces the global block whole\n"
+         "  steady_prior:\n"
+         "    epochs: 0                       # needs a steady set: see ups-train init --recipe darcy\n";
+}
+
+std::string steady_stages(const Recipe& r) {
+  return "stages:\n"
+         "  operator: {epochs: 0}             # needs a set with a time axis\n"
+         "  steady_prior:\n"
+         "    epochs: " + std::to_string(r.epochs) + "\n"
+         "    objective: flow                 # coefficients to solution: deterministic mean mode and samples\n"
+         "    warm_start_iters: [5, 10, 20]   # errors of a solver started from the prediction are reported after these\n";
+}
+
+}  // namespace
+
+const std::vector<std::string>& recipe_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const Recipe& r : recipes()) out.emplace_back(r.name);
+    return out;
+  }();
+  return names;
+}
+
+std::string recipe_text(const std::string& name) {
+  const auto it = std::find_if(recipes().begin(), recipes().end(), [&](const Recipe& r) { return name == r.name; });
+  if (it == recipes().end()) {
+    const std::string near = nearest(name, recipe_names());
+    throw usage_error("--recipe", "unknown recipe '" + name + "'", (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(recipe_names(), ", ")));
+  }
+  const Recipe& r = *it;
+  std::string text = std::string("# ") + r.equation + "\n";
+  text += std::string("#   data:     ups-data generate ") + r.generate + " -o " + r.file + "\n";
+  text += std::string("#   training: ups-train --config ") + r.name + ".yaml --stage all --run-dir runs/" + r.name + "\n";
+  text += "#   result:   ups-eval --run runs/" + std::string(r.name) + "\n";
+  text += "# Every key: ups-train schema, or docs/reference/config.md\n\n";
+  text += "seed: 17\n\n" + data_block(r) + "\n" + network_block(r) + "\n" + kTraining + "\n" + kOptimizer + "\n";
+  text += r.steady ? steady_stages(r) : time_stages(r);
+  text += "\nevaluation:\n  split: test\n  ensemble: 8                       # members of stochastic models\n";
+  text += "\ncheckpoint:\n  every: 1                          # epochs\n  keep: 3\n";
+  return text;
+}
+
+}  // namespace ups::run
