@@ -21,6 +21,8 @@ const LaneKernels& lane_kernels() {
   return kLaneKernelsBase;
 }
 
+const LaneKernels& base_lane_kernels() { return kLaneKernelsBase; }
+
 void LaneArray::resize(size_t elements) {
   store_.assign(elements * kSignals + 8, 0.0);
   const auto address = reinterpret_cast<uintptr_t>(store_.data());

@@ -47,7 +47,8 @@ struct LaneKernels {
   void (*finish)(size_t n, const double* const* coefficients, double* v, const double* nv, const double* na, const double* nb,
                  const double* nc);  // coefficients E, f1, f2, f3: v = E v + f1 nv + f2 (na + nb) + f3 nc
 };
-const LaneKernels& lane_kernels();
+const LaneKernels& lane_kernels();       // the fastest this machine runs
+const LaneKernels& base_lane_kernels();  // for tests
 
 // Unnormalised complex FFTs of kLanes signals, n a power of two >= 2; forward has exp(-i 2 pi jk/n). One object per thread.
 class LaneFft {

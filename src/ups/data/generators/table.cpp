@@ -11,7 +11,7 @@
 namespace ups::data {
 
 const std::vector<GeneratorInfo>& generator_table() {
-  static const std::vector<GeneratorInfo> table = {burgers1d_info(), darcy2d_info()};
+  static const std::vector<GeneratorInfo> table = {advection1d_info(), burgers1d_info(), darcy2d_info(), diffreact2d_info(), ks1d_info()};
   return table;
 }
 
