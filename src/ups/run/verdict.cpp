@@ -36,7 +36,7 @@ std::string change(const std::string& what, double from, double to) {
 std::string summary(Effect one_step, Effect rollout) {
   const bool gain = one_step == Effect::helps || rollout == Effect::helps;
   const bool loss = one_step == Effect::hurts || rollout == Effect::hurts;
-  return gain && loss ? "helps in part" : gain ? "helps" : loss ? "does not help: it makes things worse" : "does not help";
+  return gain && loss ? "helps in part" : gain ? "helps" : loss ? "does not help (worse)" : "does not help";
 }
 
 // A stage against the model it builds on.
@@ -71,14 +71,14 @@ std::string against_baselines(const TableRow& row, const TableRow* persistence, 
 }
 
 std::string as_samples(const TableRow& row, const TableRow& op) {
-  const bool rollout = std::isfinite(row.at("fair_crps")) && std::isfinite(op.at("mae"));
-  if (!rollout) return {};
+  if (!std::isfinite(row.at("fair_crps")) || !std::isfinite(op.at("mae"))) return {};
   const double one = row.at("one_step_crps") / op.at("one_step_mae"), all = row.at("fair_crps") / op.at("mae");
   const double spread = row.at("one_step_spread_skill");
-  const char* calibrated = spread < 0.8 ? "too narrow" : spread > 1.25 ? "too wide" : "calibrated";
-  return fmt::format("{}: {}: fair CRPS is {:.3g}x the operator's absolute error in one step and {:.3g}x in the rollout{}; its "
-                     "one-step spread/skill of {:.2f} is {}.",
-                     row.set, row.model, one, all, one < 1 ? "" : " (no gain from sampling)", spread, calibrated);
+  const auto gain = [](double ratio) { return ratio < 0.98 ? "gain" : "no gain"; };
+  return fmt::format("{}: {}: fair CRPS over the operator's mean absolute error: {:.3g} in one step ({}), {:.3g} in the rollout ({}); "
+                     "one-step spread/skill {:.2f} ({}).",
+                     row.set, row.model, one, gain(one), all, gain(all), spread,
+                     spread < 0.8 ? "too narrow" : spread > 1.25 ? "too wide" : "calibrated");
 }
 
 }  // namespace

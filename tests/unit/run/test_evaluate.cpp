@@ -12,6 +12,7 @@
 #include "ups/core/error.h"
 #include "ups/io/hdf5.h"
 #include "ups/run/eval_cli.h"
+#include "ups/run/eval_plots.h"
 #include "ups/run/eval_table.h"
 #include "ups/run/predictions.h"
 #include "ups/run/verdict.h"
@@ -287,6 +288,43 @@ TEST_CASE("evaluation.json, CSV, predictions and the independent recomputation",
   CHECK(std::system((check + (folder.path / "wrong.json").string() + " " + h5 + " >/dev/null").c_str()) != 0);
 }
 
+TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path / "plots").string(), log = (folder.path / "metrics.jsonl").string();
+  test::MovingSines waves;
+  test::TinyDarcy darcy;
+  auto models = wave_models();
+  models.push_back(shift_model("blown_up", 1e20));  // not finite from the third frame on
+  const std::vector<SetScores> sets = {evaluate_set(wave_input(waves), models),
+                                       evaluate_set(EvalInput{darcy}, {scaled_solution(darcy, "steady_prior", 1.05)})};
+  const auto paths = write_eval_plots(out, sets);
+  REQUIRE(paths == std::vector<std::string>{out + "/errors_waves.svg", out + "/fields_waves.svg", out + "/fields_darcy2d.svg"});
+  std::ofstream(log) << R"({"kind":"epoch","stage":"operator","operator/loss":1.0,"operator/epoch":0,"operator/lr":1e-3,"operator/val_score":0.5})" << "\n"
+                     << R"({"kind":"step","stage":"operator","loss":1.0})" << "\n"
+                     << R"({"kind":"epoch","stage":"operator","operator/loss":0.5,"operator/epoch":1,"operator/lr":1e-4,"operator/val_score":null})" << "\n"
+                     << R"({"kind":"epoch","stage":"steady_pr)";  // unfinished
+  const auto training = write_training_plots(out, log);
+  REQUIRE(training == std::vector<std::string>{out + "/training.svg"});
+  const auto text = [](const std::string& path) {
+    std::ifstream in(path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  for (const auto& path : {paths[0], paths[1], paths[2], training[0]}) {
+    const std::string svg = text(path);
+    INFO(path);
+    CHECK(svg.find("</svg>") != std::string::npos);
+    CHECK(svg.find("\"nan") == std::string::npos);
+    CHECK(svg.find(" nan") == std::string::npos);
+    CHECK(svg.find("inf,") == std::string::npos);
+  }
+  CHECK(text(paths[0]).find("persistence") != std::string::npos);
+  CHECK(text(paths[1]).find("corrector_mean - truth") != std::string::npos);
+  CHECK(text(training[0]).find("operator: loss and validation") != std::string::npos);
+  std::ofstream(log, std::ios::trunc) << "";
+  CHECK(write_training_plots(out, log).empty());
+  if (const char* keep = std::getenv("UPS_KEEP_PLOTS")) std::filesystem::copy(out, keep, std::filesystem::copy_options::recursive);
+}
+
 TEST_CASE("CSV cells cannot become formulas; the terminal table has the same rows", "[eval]") {
   std::vector<TableRow> rows = {{"=cmd|' /C calc'!A0", "a,\"b", std::vector<double>(table_columns().size(), -1.5)},
                                 {"waves", "x\x1b[2J", std::vector<double>(table_columns().size(), std::nan(""))}};
@@ -308,8 +346,8 @@ TEST_CASE("the verdict says what helped and what did not", "[eval]") {
   };
   CHECK(contains(good, "waves: operator: helps: one-step nRMSE 0.01 is"));
   CHECK(contains(good, "corrector_mean: helps against the operator alone: lowers one-step nRMSE by 90 %"));
-  CHECK(contains(good, "corrector_mean: does not help: it makes things worse against the operator trained for the summed compute"));
-  CHECK(contains(good, "corrector_sample: fair CRPS is"));
+  CHECK(contains(good, "corrector_mean: does not help (worse) against the operator trained for the summed compute"));
+  CHECK(contains(good, "corrector_sample: fair CRPS over the operator's mean absolute error: "));
   models = {shift_model("operator", 0.5), shift_model("corrector_mean", 0.5)};
   const auto bad = verdict(make_table({evaluate_set(wave_input(data), models)}));
   CHECK(contains(bad, "operator: does NOT beat every baseline"));
