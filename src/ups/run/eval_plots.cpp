@@ -23,6 +23,7 @@ io::Chart error_chart(const SetScores& set, bool rollout) {
   chart.title = set.info.name + (rollout ? ": rollout from the last context frame" : ": one step from the true frame");
   chart.x.label = "time";
   chart.y = {"nRMSE", true, {}, {}};
+  double baseline = 0, largest = 0;
   for (const ModelScores& m : set.models) {
     const metrics::FieldResult& field = (rollout ? *m.rollout : m.one_step).field;
     io::Series s;
@@ -30,10 +31,15 @@ io::Chart error_chart(const SetScores& set, bool rollout) {
     s.x = set.times;
     for (int64_t t = 0; t < field.frames; ++t) s.y.push_back(field.frame_mean(Metric::nrmse, t));
     s.dashed = m.nfe == 0;
+    for (double v : s.y) {
+      if (std::isfinite(v)) largest = std::max(largest, v);
+      if (std::isfinite(v) && s.dashed) baseline = std::max(baseline, v);
+    }
     if (m.name == "persistence") s.color = "#5b6470";
     if (m.name == "climatology") s.color = "#a9b0b8";
     chart.series.push_back(std::move(s));
   }
+  if (baseline > 0 && largest > 30 * baseline) chart.y.max = 30 * baseline;  // one blown-up model must not flatten the others
   return chart;
 }
 
