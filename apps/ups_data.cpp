@@ -1,12 +1,14 @@
 // ups-data: makes, inspects and checks data files. No LibTorch.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "ups/config/cli.h"
 #include "ups/core/error.h"
-#include "ups/core/text.h"
 #include "ups/data/generators/generator.h"
+#include "ups/data/inspect.h"
+#include "ups/data/validate.h"
 
 namespace {
 
@@ -27,28 +29,9 @@ void parse_params(const std::vector<std::string>& texts, std::map<std::string, d
   }
 }
 
-std::string generator_help() {
-  std::string text = "Generators (exact definitions in docs/data.md):\n";
-  for (const auto& g : ups::data::generator_table()) {
-    text += fmt::format("  {:<12} {}\n               {}\n", g.name, g.summary, g.equation);
-    for (const auto& p : g.params) {
-      text += fmt::format("               --param {}={}  {}, {} to {}\n", p.name, p.value, p.doc, p.min, p.max);
-    }
-    if (g.ics.size() > 1) text += fmt::format("               --ic {}  (default {}; {})\n", ups::join(g.ics, "|"), g.ics.front(), g.ic_doc);
-    text += fmt::format("               defaults: --nx {}", g.nx);
-    if (g.t_end > 0) text += fmt::format(" --t-end {} --save-every {}", g.t_end, g.save_every);
-    text += "\n";
-  }
-  return text + R"(
-Examples:
-  ups-data generate burgers1d -o burgers.hdf5 -n 1024 --nx 256 --param nu=0.01 --save-every 0.05
-  ups-data generate darcy2d -o darcy.hdf5 -n 1024 --nx 64 --seed 3
-Sample i depends on the seed, the settings and i only, so a larger -n extends a set. A stopped run continues with --resume.)";
-}
-
-void add_generate(CLI::App& app, GenerateOptions& o, std::vector<std::string>& params) {
+CLI::App* add_generate(CLI::App& app, GenerateOptions& o, std::vector<std::string>& params) {
   CLI::App* verb = app.add_subcommand("generate", "solve a PDE many times and write a PDEBench-like HDF5 file");
-  verb->footer(generator_help());
+  verb->footer(ups::data::describe_generators());
   verb->add_option("name", o.name, "which equation (list below)")->required();
   verb->add_option("-o,--out", o.out, "file to write")->required();
   verb->add_option("-n,--count", o.count, "number of samples")->capture_default_str();
@@ -57,11 +40,53 @@ void add_generate(CLI::App& app, GenerateOptions& o, std::vector<std::string>& p
   verb->add_option("--stride-x", o.stride_x, "store every k-th cell centre of a grid of nx*k cells (1-D; default: 1024/nx, as PDEBench strides)");
   verb->add_option("--t-end", o.t_end, "last stored time");
   verb->add_option("--save-every", o.save_every, "time between stored frames; frame 0 is the initial field");
-  verb->add_option("--param", params, "NAME=VALUE, a parameter of the equation; may be repeated");
+  verb->add_option("--param", params, "NAME=VALUE, a parameter of the equation; may be repeated")->allow_extra_args(false);
   verb->add_option("--ic", o.ic, "family of random initial or coefficient fields");
   verb->add_option("--threads", o.threads, "worker threads, 0 = one per core; the file does not depend on it")->capture_default_str();
   verb->add_flag("--resume", o.resume, "continue an interrupted run of the same command");
   verb->add_flag("--overwrite", o.overwrite, "replace an existing file");
+  return verb;
+}
+
+struct InspectRequest {
+  std::string file;
+  bool json = false;
+  ups::data::InspectOptions options;
+};
+
+CLI::App* add_inspect(CLI::App& app, InspectRequest& r) {
+  CLI::App* verb = app.add_subcommand("inspect", "show what is in a data file: format, shapes, parameters, times, boundary");
+  verb->footer("Field values are read only for --stats. Example: ups-data inspect burgers.hdf5 --stats 100");
+  verb->add_option("file", r.file, "HDF5 file")->required();
+  verb->add_flag("--json", r.json, "one JSON object instead of text");
+  verb->add_flag("--attrs", r.options.attrs, "also the attributes of the root and of the first group");
+  verb->add_option("--stats", r.options.stats, "mean, deviation, range of the first N trajectories");
+  verb->add_option("--format", r.options.format, "read it as this layout instead of detecting one")->capture_default_str();
+  verb->add_option("--max-dataset-bytes", r.options.max_dataset_bytes, "refuse larger data sets")->capture_default_str();
+  return verb;
+}
+
+struct ValidateRequest {
+  std::vector<std::string> files;
+  ups::data::ValidateOptions options;
+};
+
+CLI::App* add_validate(CLI::App& app, ValidateRequest& r) {
+  CLI::App* verb = app.add_subcommand("validate", "check data files as training would, and scan them for NaN and infinity");
+  verb->footer("Exit code 0: all files are sound; 3: the first problem is on stderr.\n"
+               "Example: ups-data validate train.hdf5 --leaks --checksum");
+  verb->add_option("files", r.files, "HDF5 files")->required();
+  verb->add_flag("--leaks", r.options.leaks, "cut the split over all files together; equal first frames in two splits are an error");
+  verb->add_flag("--checksum", r.options.checksum, "compare with FILE.xxh3, or write it if it does not exist");
+  verb->add_flag("--untrusted", r.options.untrusted, "read in a child process with limits, for files from strangers");
+  verb->add_option("--format", r.options.data.format, "read them as this layout instead of detecting one")->capture_default_str();
+  verb->add_option("--split-seed", r.options.data.split_seed, "data.split_seed of --leaks")->capture_default_str();
+  return verb;
+}
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  if (!text.empty() && text.back() != '\n') std::fputs("\n", stdout);
 }
 
 }  // namespace
@@ -73,10 +98,20 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   GenerateOptions options;
   std::vector<std::string> params;
-  add_generate(app, options, params);
+  const CLI::App* generate = add_generate(app, options, params);
+  InspectRequest inspect;
+  const CLI::App* inspect_verb = add_inspect(app, inspect);
+  ValidateRequest validate;
+  add_validate(app, validate);
   return ups::config::run_main("ups-data", argc, argv, app, flags, [&] {
-    parse_params(params, options.params);
-    ups::data::generate(options);
+    if (generate->parsed()) {
+      parse_params(params, options.params);
+      ups::data::generate(options);
+    } else if (inspect_verb->parsed()) {
+      print(inspect.json ? ups::data::inspect_json(inspect.file, inspect.options) : ups::data::inspect_text(inspect.file, inspect.options));
+    } else {
+      print(ups::data::validate(validate.files, validate.options));
+    }
     return 0;
   });
 }

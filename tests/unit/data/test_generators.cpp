@@ -185,8 +185,8 @@ TEST_CASE("ks1d: fourth order, converged step, mean and energy balance") {
   const FlowState start = g.start(0, std::vector<uint64_t>(8, 0), 50);
   const auto run = [&](int64_t divide) {
     FlowState s = start;
-    PeriodicFlow flow = g.flow(0.2 / static_cast<double>(divide));
-    flow.step(s, 25 * divide);  // 5 time units
+    PeriodicFlow flow = g.flow(0.1 / static_cast<double>(divide));
+    flow.step(s, 50 * divide);  // 5 time units
     return to_points(s, 64);
   };
   const auto error = [](const LaneArray& a, const LaneArray& b) {
@@ -202,7 +202,7 @@ TEST_CASE("ks1d: fourth order, converged step, mean and energy balance") {
     }
     return worst;
   };
-  const LaneArray fine = run(80);  // dt .0025
+  const LaneArray fine = run(80);  // dt .00125
   const double e1 = error(run(1), fine), e2 = error(run(2), fine), e4 = error(run(4), fine);
   CAPTURE(e1, e2, e4);
   REQUIRE(e4 < 1e-6);

@@ -84,6 +84,8 @@ struct GeneratorInfo {
 };
 
 const std::vector<GeneratorInfo>& generator_table();
+// Help text: every generator with its equation, parameters, defaults, and examples.
+std::string describe_generators();
 // Throws Error (exit 2) with the nearest name.
 const GeneratorInfo& find_generator(const std::string& name);
 // Fills in defaults; throws Error (exit 2) naming the allowed names and ranges.

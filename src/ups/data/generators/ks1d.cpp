@@ -12,7 +12,7 @@
 namespace ups::data {
 namespace {
 
-constexpr double kBurnIn = 200, kStep = 0.05;
+constexpr double kBurnIn = 200, kStep = 0.025;
 constexpr double kLargestWave = 4;  // the solver keeps wave numbers up to at least this; the spectrum falls exponentially beyond 1
 
 size_t solver_points(double length, int64_t nx) {
