@@ -33,11 +33,11 @@ struct Node {
   std::vector<Node> items;     // list
   std::vector<Entry> entries;  // map, in file order, keys unique
 
-  static Node null() { return {}; }
+  static Node null();
   static Node plain(std::string text);   // number or boolean
   static Node string(std::string text);  // quoted
-  static Node list() { return of(Kind::list); }
-  static Node map() { return of(Kind::map); }
+  static Node list();
+  static Node map();
 
   bool is_null() const { return kind == Kind::null; }
   bool is_scalar() const { return kind == Kind::scalar; }
@@ -60,6 +60,11 @@ struct Entry {
   Place place;  // of the key
   Node value;
 };
+
+// Not inside the class: clang then wants Entry complete for the destructor.
+inline Node Node::null() { return {}; }
+inline Node Node::list() { return of(Kind::list); }
+inline Node Node::map() { return of(Kind::map); }
 
 // Same kind, text and children, in the same order; places do not matter.
 bool same_value(const Node& a, const Node& b);
