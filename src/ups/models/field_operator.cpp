@@ -93,6 +93,9 @@ SteadyField::SteadyField(std::unique_ptr<FieldModel> net, const Tensor& mean_fie
   scale_ = add_buffer("solution_scale", channel_scale(rms, axes));
 }
 
+Tensor SteadyField::whiten(const Tensor& z) const { return (z - mean_) / scale_; }
+Tensor SteadyField::unwhiten(const Tensor& y) const { return mean_ + scale_ * y; }
+
 Tensor SteadyField::velocity(const Tensor& x, const Tensor& coeff, Condition condition, const Tensor& tau, const Tensor& s) const {
   condition.tau = tau;
   condition.step = s;

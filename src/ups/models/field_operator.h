@@ -51,8 +51,8 @@ class SteadyField : public Module {
   // mean_field [1, C, X..] and rms per channel of the remainder, both in normalised units.
   SteadyField(std::unique_ptr<FieldModel> net, const Tensor& mean_field, const std::vector<double>& rms, size_t axes);
   Tensor velocity(const Tensor& x, const Tensor& coeff, Condition condition, const Tensor& tau, const Tensor& s) const;
-  Tensor whiten(const Tensor& z) const { return (z - mean_) / scale_; }
-  Tensor unwhiten(const Tensor& y) const { return mean_ + scale_ * y; }
+  Tensor whiten(const Tensor& z) const;
+  Tensor unwhiten(const Tensor& y) const;
   Tensor mean_solution(const Tensor& coeff, const Condition& condition) const;  // normalised field
   Tensor sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps) const;
   const Tensor& scale() const { return scale_; }

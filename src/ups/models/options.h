@@ -68,7 +68,9 @@ struct PdetOptions {
   std::vector<std::string> condition = {"dt", "params", "bc"};
   std::string channel_mode = "mixed";
   std::string local_mixing = "spectral";
-  int64_t modes = 32;
+  int64_t modes = 48;
+  std::string norm = "auto";
+  std::string attention = "auto";
   // pdet_stack
   std::optional<int64_t> depth;
   std::string attention_type = "standard";
@@ -81,16 +83,16 @@ struct PdetOptions {
     constexpr std::string_view kStack = "read by pdet_stack only";
     v("input_dim", s.input_dim, {.doc = "pdet_unet: channels of a token; equals latent.dim", .min = 1, .max = 4096});
     v("hidden_dim", s.hidden_dim,
-      {.doc = "width of the first level; pdet_window doubles it at every coarser level; default 64 (pdet_unet: 2 latent.dim)",
+      {.doc = "width; default 24 (pdet_unet: 2 latent.dim)",
        .min = 1, .max = 16384});
     v("depths", s.depths,
       {.doc = "blocks per level from the finest to the bottleneck, mirrored on the way up: [2, 5, 8] has 2+5+8+5+2 blocks; "
-              "default [2, 2] (pdet_unet: [2, 2, 2])",
+              "default [2, 1] (pdet_unet: [2, 2, 2])",
        .min = 1, .max = 64});
     v("group_size", s.group_size,
       {.doc = "pdet_unet: channels per attention group, divides hidden_dim; default 32", .min = 1, .max = 16384});
-    v("num_heads", s.num_heads, {.doc = "attention heads of the first level", .min = 1, .max = 256});
-    v("mlp_ratio", s.mlp_ratio, {.doc = "hidden width of the MLP / width", .min = 0.125, .max = 16});
+    v("num_heads", s.num_heads, {.doc = "attention heads", .min = 1, .max = 256});
+    v("mlp_ratio", s.mlp_ratio, {.doc = "hidden width of the MLP / width; 0 = no MLP (pdet_window)", .min = 0, .max = 16});
     v("dropout", s.dropout, {.doc = "dropout in attention and MLP; pdet_unet never uses it", .min = 0, .max = 0.95});
     v("window", s.window, {.doc = "pdet_window: patches per attention window and axis", .min = 1, .max = 1024});
     v("periodic", s.periodic, {.doc = "pdet_window: wrap windows and paddings around; default from the data's boundary"});
@@ -99,7 +101,12 @@ struct PdetOptions {
     v("channel_mode", s.channel_mode,
       {.doc = "pdet_window: fields share tokens (mixed) or have their own (separate)", .choices = {"mixed", "separate"}});
     v("local_mixing", s.local_mixing,
-      {.doc = "pdet_window: extra token mixing per block at the finest level", .choices = {"none", "conv3", "spectral"}});
+      {.doc = "pdet_window: token mixing beside attention: 3-tap convolution, or that and a truncated Fourier convolution", .choices = {"none", "conv3", "spectral"}});
+    v("norm", s.norm,
+      {.doc = "pdet_window: LayerNorm before mixing and MLP; auto = layer only without local mixing (it removes amplitudes)",
+       .choices = {"auto", "none", "layer"}});
+    v("attention", s.attention,
+      {.doc = "pdet_window: levels with window attention; auto = all but the finest beside local mixing", .choices = {"auto", "all"}});
     v("modes", s.modes, {.doc = "Fourier modes per axis of local_mixing spectral", .min = 1, .max = 4096});
     v("depth", s.depth, {.doc = "blocks", .min = 1, .max = 256, .status = KeyStatus::reference, .advice = kStack});
     v("attention_type", s.attention_type,
@@ -173,8 +180,8 @@ struct DiffusionOptions {
 // Fills every unset size. An absent UPS block means {input_dim dim, hidden_dim 2 dim, depths [1, 1, 1], group_size max(dim/2, 4)}.
 inline PdetOptions resolve_pdet(PdetOptions p, const std::string& architecture, int64_t latent_dim) {
   if (architecture == "pdet_window") {
-    if (!p.hidden_dim) p.hidden_dim = 64;
-    if (!p.depths) p.depths = std::vector<int64_t>{2, 2};
+    if (!p.hidden_dim) p.hidden_dim = 24;
+    if (!p.depths) p.depths = std::vector<int64_t>{2, 1};
     return p;
   }
   const bool absent = !p.input_dim && !p.hidden_dim && !p.group_size;

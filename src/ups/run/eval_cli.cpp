@@ -1,7 +1,6 @@
 #include "ups/run/eval_cli.h"
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "ups/core/error.h"
 #include "ups/core/text.h"
@@ -31,20 +30,6 @@ void add_eval_options(CLI::App& app, EvalArgs& args) {
   app.add_flag("!--no-plots", args.plots, "do not write pictures");
   app.add_option("--device", args.device, "auto, cpu, cuda or cuda:N");
   app.add_option("--threads", args.threads, "CPU threads (default: the run's own)")->check(CLI::Range(int64_t{1}, int64_t{4096}));
-}
-
-SamplerChoice parse_sampler(const std::string& text) {
-  const auto fail = [&] {
-    return usage_error("--sampler", "'" + escape_text(text) + "' is not a sampler", "write heun:8 or euler:4, with 1 to 1000 steps");
-  };
-  const size_t colon = text.find(':');
-  if (colon == std::string::npos) throw fail();
-  SamplerChoice choice{text.substr(0, colon), 0};
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, choice.steps);
-  const bool known = choice.method == "heun" || choice.method == "euler";
-  if (!known || error != std::errc() || stop != end || choice.steps < 1 || choice.steps > 1000) throw fail();
-  return choice;
 }
 
 }  // namespace ups::run

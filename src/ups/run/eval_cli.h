@@ -27,11 +27,5 @@ struct EvalArgs {
 };
 
 void add_eval_options(CLI::App& app, EvalArgs& args);
-// "heun:8" -> {"heun", 8}; throws Error (exit 2).
-struct SamplerChoice {
-  std::string method;
-  int steps = 0;
-};
-SamplerChoice parse_sampler(const std::string& text);
 
 }  // namespace ups::run

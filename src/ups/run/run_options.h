@@ -28,7 +28,7 @@ struct RunOptions {
 };
 
 struct EvaluationOptions {
-  bool enabled = true;
+  bool enabled = true, equal_compute = false;
   std::string split = "test";
   int64_t ensemble = 8;
   std::optional<int64_t> horizon, batch_size;
@@ -39,6 +39,8 @@ struct EvaluationOptions {
   static void fields(Self& s, V& v) {
     constexpr auto kNo = KeyStatus::no_effect;
     v("enabled", s.enabled, {.doc = "score the run after --stage all"});
+    v("equal_compute", s.equal_compute,
+      {.doc = "--stage all also trains the operator alone for the CPU time of operator and corrector together, as a control row"});
     v("split", s.split, {.doc = "which trajectories are scored", .choices = {"test", "val", "train"}});
     v("ensemble", s.ensemble, {.doc = "members per sample of stochastic models", .min = 1, .max = 4096});
     v("horizon", s.horizon, {.doc = "rollout steps; default to the end of the trajectories", .min = 1, .max = 1000000});

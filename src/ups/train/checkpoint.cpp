@@ -216,7 +216,12 @@ void CheckpointStore::clean() const {
     if (e.symlink_status().type() == fs::file_type::directory) remove_leftovers(e.path());
 }
 
-CheckpointContent CheckpointStore::load(const fs::path& path) { return detail::read_checkpoint(path); }
+CheckpointContent CheckpointStore::load(const fs::path& path) {
+  CheckpointContent c = detail::read_checkpoint(path);
+  const auto step = parse_step_name(path.filename().string());
+  if (step && *step != c.step) throw checkpoint_error(path.string(), "holds " + step_name(c.step));
+  return c;
+}
 
 std::optional<CheckpointContent> CheckpointStore::load_newest(const std::string& stage) {
   std::vector<int64_t> all = steps(stage);
@@ -228,7 +233,7 @@ std::optional<CheckpointContent> CheckpointStore::load_newest(const std::string&
     const fs::path path = step_path(stage, step);
     try {
       CheckpointContent c = load(path);
-      if (c.stage != stage || c.step != step) throw checkpoint_error(path.string(), "holds another stage or step");
+      if (c.stage != stage) throw checkpoint_error(path.string(), "holds a checkpoint of another stage");
       return c;
     } catch (const Error& e) {
       // Only damage is passed over: an unreadable disk must not push good checkpoints aside.

@@ -1,6 +1,7 @@
 #include "ups/train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cassert>
 #include <chrono>
@@ -351,6 +352,12 @@ Outcome Trainer::run(int64_t global_step) {
         out.state = state_;
         return out;
       }
+    }
+    if (hooks_.stop_here && !state_.finished && hooks_.stop_here(state_)) {
+      checkpoint(false, false);
+      out.ending = Ending::stopped;
+      out.state = state_;
+      return out;
     }
     if (hooks_.save_signal && hooks_.save_signal()) checkpoint(false, false);
   }

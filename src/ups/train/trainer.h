@@ -49,11 +49,12 @@ struct Hooks {
   std::function<void(const Snapshot&)> checkpoint;
   std::function<void(int64_t epoch)> export_epoch;         // checkpoint_interval
   std::function<int()> stop_signal;                        // 0, or the signal that asks to save and exit
+  std::function<bool(const RunState&)> stop_here;          // --stop-after
   std::function<bool()> save_signal;                       // SIGUSR2: save and continue
   std::function<int64_t()> metrics_bytes;
 };
 
-enum class Ending { finished, early_stop, target_reached, signalled };
+enum class Ending { finished, early_stop, target_reached, signalled, stopped };
 
 struct Outcome {
   Ending ending = Ending::finished;

@@ -12,6 +12,7 @@
 #include "ups/core/error.h"
 #include "ups/io/hdf5.h"
 #include "ups/run/eval_cli.h"
+#include "ups/run/run_config.h"
 #include "ups/run/eval_plots.h"
 #include "ups/run/eval_table.h"
 #include "ups/run/predictions.h"
@@ -172,6 +173,8 @@ TEST_CASE("horizon, initial step and empty splits", "[eval]") {
   CHECK(two.frames == 2);
   CHECK(two.times == std::vector<double>{1.5, 2.0});
   CHECK(make_table({two})[2].at("last_frame_nrmse") == Approx(1 - std::pow(0.99, 2)).epsilon(1e-4));
+  data.info_.name = "../my set";
+  CHECK(evaluate_set(in, {}).info.name == "set_.._my_set");  // names become paths
   in.initial_step = 9;
   CHECK_THROWS_AS(evaluate_set(in, {}), Error);
   in.initial_step = 3;

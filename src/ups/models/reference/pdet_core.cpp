@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "ups/models/reference/fused_block.h"
+
 namespace ups::models::reference {
 
 Tensor average_pairs(const Tensor& x) {
@@ -56,10 +58,10 @@ PdetCore::Blocks PdetCore::make_blocks(int64_t depth, const std::string& prefix,
   return blocks;
 }
 
-Tensor PdetCore::run(const Blocks& blocks, Tensor x, bool, const Probe& probe, const std::string& level) {
+Tensor PdetCore::run(const Blocks& blocks, Tensor x, bool fused, const Probe& probe, const std::string& level) {
   for (size_t j = 0; j < blocks.size(); ++j) {
     if (probe && j == 0 && !level.empty()) probe(level + "_block0_attn", blocks[j]->attention(x));
-    x = blocks[j]->plain(x);
+    x = fused && can_fuse(*blocks[j], x) ? fused_block(*blocks[j], x) : blocks[j]->plain(x);
   }
   return x;
 }

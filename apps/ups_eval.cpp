@@ -1,0 +1,15 @@
+// ups-eval: scores a run in physical units.
+#include "ups/config/cli.h"
+#include "ups/run/eval_cli.h"
+#include "ups/run/evaluate_run.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Scores the stages of a run on held-out trajectories, in physical units, beside persistence and climatology.", "ups-eval");
+  ups::config::CommonFlags flags;
+  ups::run::EvalArgs args;
+  ups::config::add_common(app, flags);
+  ups::run::add_eval_options(app, args);
+  std::string command = "ups-eval";
+  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+  return ups::config::run_main("ups-eval", argc, argv, app, flags, [&] { return ups::run::run_evaluation(args, command); });
+}

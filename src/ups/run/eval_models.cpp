@@ -1,0 +1,171 @@
+#include "ups/run/eval_models.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "ups/core/rng.h"
+#include "ups/run/stage_factory.h"
+
+namespace ups::run {
+namespace {
+
+using at::Tensor;
+using stages::FieldSpace;
+
+constexpr uint64_t kSampleKey = 0x5a3d1e;
+
+std::vector<int64_t> field_shape(const FieldSpace& s, int64_t batch, int64_t channels) {
+  std::vector<int64_t> shape{batch, channels};
+  shape.insert(shape.end(), s.info().grid.begin(), s.info().grid.end());
+  return shape;
+}
+
+// Physical values -> normalised tensor.
+Tensor normalised(const FieldSpace& s, std::span<const float> values, int64_t batch, bool coeff) {
+  const int64_t channels = coeff ? s.info().coeff_channels : s.info().channels;
+  std::vector<float> copy(values.begin(), values.end());
+  if (coeff) s.normalizer.apply_coeff(copy, channels, s.info().cells());
+  else s.normalizer.apply(copy, channels, s.info().cells());
+  Tensor t = at::empty(field_shape(s, batch, channels), at::kFloat);
+  std::copy(copy.begin(), copy.end(), t.data_ptr<float>());
+  return t.to(s.device);
+}
+
+void physical_out(const FieldSpace& s, const Tensor& z, std::span<float> out) {
+  const Tensor host = z.to(at::kCPU).to(at::kFloat).contiguous();
+  std::copy(host.data_ptr<float>(), host.data_ptr<float>() + host.numel(), out.begin());
+  s.normalizer.invert(out, s.info().channels, s.info().cells());
+}
+
+models::Condition condition_for(const FieldSpace& s, std::span<const int64_t> trajectory) {
+  models::Condition c;
+  const int64_t b = static_cast<int64_t>(trajectory.size()), np = static_cast<int64_t>(s.info().param_names.size());
+  c.dt = at::full({b}, s.info().dt * static_cast<double>(s.stride), at::kFloat).to(s.device);
+  if (np > 0) {
+    Tensor p = at::empty({b, np}, at::kFloat);
+    for (int64_t i = 0; i < b; ++i) {
+      const auto values = s.normalizer.normalise_params(s.dataset->params(trajectory[static_cast<size_t>(i)]));
+      std::copy(values.begin(), values.end(), p.data_ptr<float>() + i * np);
+    }
+    c.params = p.to(s.device);
+  }
+  c.boundary = s.boundary.expand({b, s.boundary.size(1)});
+  return c;
+}
+
+// Noise that depends on trajectory, step and member only: the same candidates for every batch size and device.
+Tensor sample_noise(const Tensor& like, std::span<const int64_t> trajectory, int64_t step, int64_t member) {
+  std::vector<uint64_t> keys;
+  for (int64_t t : trajectory)
+    keys.push_back(mix_seed(mix_seed(mix_seed(kSampleKey, static_cast<uint64_t>(t)), static_cast<uint64_t>(step)), static_cast<uint64_t>(member)));
+  return models::keyed_noise(like.sizes(), keys, like.options());
+}
+
+// next(z, condition, trajectory, step, member) on normalised fields.
+template <class Next>
+EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochastic, Next next) {
+  EvalModel m;
+  m.name = std::move(name);
+  m.nfe = nfe;
+  m.stochastic = stochastic;
+  m.predict = [&s, next](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
+                         std::span<float> out) {
+    const at::NoGradGuard no_grad;
+    const Tensor z = normalised(s, in, static_cast<int64_t>(trajectory.size()), false);
+    physical_out(s, next(z, condition_for(s, trajectory), trajectory, step, member), out);
+  };
+  return m;
+}
+
+std::shared_ptr<models::FieldOperator> load_operator(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
+  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
+  std::shared_ptr<models::FieldOperator> op = build_operator(c, s, effective_seed(c));
+  op->load_state(t.weights(), t.path);
+  return op;
+}
+
+std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
+  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
+  std::shared_ptr<models::Corrector> m =
+      build_corrector(c, s, std::vector<double>(static_cast<size_t>(s.info().channels), 1.0), effective_seed(c));
+  m->load_state(t.weights(), t.path);
+  return m;
+}
+
+}  // namespace
+
+std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store, const EvalChoice& choice) {
+  std::vector<EvalModel> out;
+  const auto trained = load_trained(store, "operator");
+  if (!trained) return out;
+  const auto op = load_operator(c, s, *trained);
+  using Ids = std::span<const int64_t>;
+  out.push_back(transient(s, "operator", 1, false, [op](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return op->step(z, k); }));
+  if (const auto control = load_trained(store, "operator_equal_compute")) {
+    const auto longer = load_operator(c, s, *control);
+    out.push_back(transient(s, "operator_equal_compute", 1, false,
+                            [longer](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return longer->step(z, k); }));
+  }
+  const auto options = corrector_options(c, s.info());
+  const bool mean = choice.corrector_mode == "all" || choice.corrector_mode == "mean";
+  const bool sample = choice.corrector_mode == "all" || choice.corrector_mode == "sample" || choice.corrector_mode == "ensemble_mean";
+  if (const auto t = load_trained(store, "diff_residual"); t && (mean || sample)) {
+    const auto corrector = load_corrector(c, s, *t);
+    if (mean)
+      out.push_back(transient(s, "corrector_mean", 2, false, [op, corrector, options](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) {
+        const Tensor z_op = op->step(z, k);
+        return stages::apply_correction(*corrector, options, z, z_op, corrector->mean_residual(z, z_op, k));
+      }));
+    if (sample) {
+      const Sampler how = choice.sampler;
+      const int nfe = static_cast<int>(1 + (how.heun ? 2 * how.steps - 1 : how.steps));
+      out.push_back(transient(s, "corrector_sample", nfe, true,
+                              [op, corrector, options, how](const Tensor& z, const models::Condition& k, Ids ids, int64_t step, int64_t member) {
+                                const Tensor z_op = op->step(z, k), noise = sample_noise(z, ids, step, member);
+                                return stages::apply_correction(*corrector, options, z, z_op, corrector->sample(noise, z, z_op, k, how.steps, how.heun));
+                              }));
+    }
+  }
+  if (const auto t = load_trained(store, "consistency_distill"); t && sample) {
+    const auto student = load_corrector(c, s, *t);
+    out.push_back(transient(s, "student_1step", 2, true,
+                            [op, student, options](const Tensor& z, const models::Condition& k, Ids ids, int64_t step, int64_t member) {
+                              const Tensor z_op = op->step(z, k), noise = sample_noise(z, ids, step, member);
+                              return stages::apply_correction(*student, options, z, z_op, student->jump(noise, z, z_op, k, 1));
+                            }));
+  }
+  return out;
+}
+
+std::vector<EvalModel> steady_models(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store) {
+  std::vector<EvalModel> out;
+  const auto t = load_trained(store, "steady_prior");
+  if (!t) return out;
+  require_same_data(*t, s.dataset->split_hash(), s.normalizer.hash());
+  const stages::SteadyStatistics placeholder{at::zeros(field_shape(s, 1, s.info().channels)),
+                                             std::vector<double>(static_cast<size_t>(s.info().channels), 1.0)};
+  std::shared_ptr<models::SteadyField> model = build_steady(c, s, placeholder, effective_seed(c));
+  model->load_state(t->weights(), t->path);
+  const auto add = [&](const std::string& name, int nfe, bool stochastic, auto solve) {
+    EvalModel m;
+    m.name = name;
+    m.nfe = nfe;
+    m.stochastic = stochastic;
+    m.predict = [&s, model, solve](std::span<const float>, std::span<const float> coeff, std::span<const int64_t> ids, int64_t, int64_t member,
+                                   std::span<float> result) {
+      const at::NoGradGuard no_grad;
+      const Tensor a = normalised(s, coeff, static_cast<int64_t>(ids.size()), true);
+      physical_out(s, solve(a, condition_for(s, ids), ids, member), result);
+    };
+    out.push_back(std::move(m));
+  };
+  using Ids = std::span<const int64_t>;
+  add("steady_prior", 1, false, [model](const Tensor& a, const models::Condition& k, Ids, int64_t) { return model->mean_solution(a, k); });
+  add("steady_prior_sample", 8, true, [model, &s](const Tensor& a, const models::Condition& k, Ids ids, int64_t member) {
+    const Tensor like = at::empty(field_shape(s, a.size(0), s.info().channels), a.options());
+    return model->sample(sample_noise(like, ids, 0, member), a, k, 8);
+  });
+  return out;
+}
+
+}  // namespace ups::run

@@ -1,0 +1,23 @@
+// The trained stages of a run as callbacks on physical fields, for evaluation.
+#pragma once
+#include <memory>
+
+#include "ups/run/evaluation.h"
+#include "ups/run/run_config.h"
+#include "ups/run/trained.h"
+#include "ups/stages/field_space.h"
+
+namespace ups::run {
+
+struct EvalChoice {
+  std::string corrector_mode = "all";  // all | off | mean | sample | ensemble_mean
+  Sampler sampler;
+};
+
+// Rows of the time-dependent set: operator, operator_equal_compute, corrector_mean, corrector_sample, student_1step.
+std::vector<EvalModel> transient_models(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store,
+                                        const EvalChoice& choice);
+// Rows of the steady set: steady_prior (mean mode), steady_prior_sample.
+std::vector<EvalModel> steady_models(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store);
+
+}  // namespace ups::run

@@ -1,0 +1,100 @@
+#include "ups/run/evaluate_run.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "ups/core/error.h"
+#include "ups/core/log.h"
+#include "ups/io/files.h"
+#include "ups/run/eval_models.h"
+#include "ups/run/eval_plots.h"
+#include "ups/run/eval_table.h"
+#include "ups/run/predictions.h"
+#include "ups/run/verdict.h"
+
+namespace ups::run {
+namespace {
+
+data::Split split_of(const std::string& name) {
+  if (name == "val") return data::Split::val;
+  if (name == "train") return data::Split::train;
+  return data::Split::test;
+}
+
+}  // namespace
+
+void evaluate_session(Session& session, const EvalArgs& args) {
+  const RunConfig& c = session.config();
+  EvalChoice choice;
+  choice.corrector_mode = args.corrector_mode;
+  choice.sampler = parse_sampler(args.sampler.empty() ? c.diffusion.sampler : args.sampler);
+  std::unique_ptr<PredictionsFile> predictions;
+  if (!args.save_predictions.empty()) predictions = std::make_unique<PredictionsFile>(args.save_predictions);
+  std::vector<SetScores> sets;
+  const auto score = [&](stages::FieldSpace& space, const std::vector<EvalModel>& models, int64_t initial_step) {
+    if (models.empty()) return;
+    EvalInput input{*space.dataset};
+    input.split = split_of(args.split);
+    input.initial_step = args.initial_step.value_or(initial_step);
+    input.horizon = args.horizon ? args.horizon : c.evaluation.horizon;
+    input.ensemble = args.ensemble.value_or(c.evaluation.ensemble);
+    input.batch = args.batch_size.value_or(c.evaluation.batch_size.value_or(std::max<int64_t>(16, c.training.batch_size)));
+    input.memory_budget = space.dataset->bytes_resident() > 0 ? input.memory_budget : input.memory_budget / 2;
+    input.exact_pdebench = args.metrics == "pdebench-exact";
+    sets.push_back(evaluate_set(input, models, predictions.get()));
+  };
+  const auto trained = [&](const char* key) { return session.store.last_step(key).has_value(); };
+  if (trained("operator")) {
+    auto& space = session.space("operator");
+    if (space.stride != 1) throw usage_error("training.time_stride", "evaluation works on consecutive frames", "use data.reduced_resolution_t instead");
+    score(space, transient_models(c, space, session.store, choice), c.data.initial_step);
+  }
+  if (trained("steady_prior")) {
+    auto& space = session.space("steady_prior");
+    score(space, steady_models(c, space, session.store), 1);
+  }
+  if (sets.empty()) throw checkpoint_error(session.dir.path().string(), "the run has no finished stage to score", "train it first");
+  if (predictions) predictions->close();
+  const auto rows = make_table(sets);
+  EvaluationExtra extra;
+  extra.run = session.dir.path().string();
+  extra.mode = args.metrics;
+  const std::string prefix = args.output_prefix.empty() ? session.dir.file("eval/evaluation").string() : args.output_prefix;
+  const auto files = write_evaluation(prefix, sets, extra);
+  io::write_text_atomic(prefix + ".config.yaml", session.loaded.yaml());
+  log::info("\n" + table_text(rows));
+  for (const auto& line : verdict(rows)) log::info(line);
+  log::info("written: " + files[0] + ", " + files[1]);
+  if (!args.save_predictions.empty()) log::info("predictions: " + args.save_predictions);
+  if (args.plots) {
+    const std::string folder = session.dir.file("plots").string();
+    auto plots = write_eval_plots(folder, sets);
+    const auto curves = write_training_plots(folder, session.dir.metrics().string());
+    plots.insert(plots.end(), curves.begin(), curves.end());
+    log::info(fmt::format("plots: {} files in {}", plots.size(), folder));
+  }
+  if (session.metrics) session.metrics->append(io::JsonLine().add("kind", "eval").add("split", args.split).add("file", files[0]));
+  if (args.print_json) std::cout << evaluation_json(sets, extra) << "\n";
+}
+
+int run_evaluation(const EvalArgs& args, const std::string& command_line) {
+  const std::filesystem::path path = args.run;
+  if (!std::filesystem::exists(path / "config.yaml"))
+    throw checkpoint_error(path.string(), "is not a run directory (no config.yaml)", "give the folder that ups-train printed");
+  auto dir = train::RunDir::open(path, command_line, train::RunLock::Mode::shared);
+  io::ReadOptions options;
+  options.max_bytes = 1 << 20;
+  options.code = ExitCode::checkpoint;
+  Overrides overrides;
+  overrides.allow_env = true;
+  LoadedConfig loaded = load_run_config_text(io::read_text(path / "config.yaml", options), (path / "config.yaml").string(), overrides);
+  if (args.threads > 0) loaded.config.threads = args.threads;
+  prepare_process(loaded.config);
+  Session session(std::move(loaded), std::move(dir), choose_device(args.device));
+  evaluate_session(session, args);
+  return 0;
+}
+
+}  // namespace ups::run

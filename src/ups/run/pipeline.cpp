@@ -1,0 +1,118 @@
+#include "ups/run/pipeline.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <ctime>
+#include <filesystem>
+
+#include "ups/core/torch_compat.h"
+#include "ups/core/error.h"
+#include "ups/core/log.h"
+#include "ups/io/files.h"
+#include "ups/run/evaluate_run.h"
+#include "ups/run/session.h"
+#include "ups/run/train_stage.h"
+#include "ups/train/signals.h"
+
+namespace ups::run {
+namespace {
+
+std::vector<std::string> stages_of(const RunConfig& config, const std::string& stage) {
+  std::vector<std::string> keys;
+  for (const auto& name : kStageNames)
+    if (stage == "all" || stage == name)
+      if (stage != "all" || resolve_stage(config, name).epochs > 0) keys.push_back(name);
+  if (stage == "all" && config.evaluation.equal_compute) {
+    const auto after = std::find(keys.begin(), keys.end(), "diff_residual");
+    if (after != keys.end()) keys.insert(after + 1, "operator_equal_compute");
+  }
+  return keys;
+}
+
+// A resumed run must have the configuration it was started with, up to keys that may change.
+void require_same_config(const train::RunDir& dir, const LoadedConfig& loaded, bool allow_change) {
+  const auto file = dir.file("config.yaml");
+  if (!std::filesystem::exists(file)) return;
+  io::ReadOptions options;
+  options.max_bytes = 1 << 20;
+  options.code = ExitCode::checkpoint;
+  Overrides none;
+  none.allow_env = true;
+  const LoadedConfig old = load_run_config_text(io::read_text(file, options), file.string(), none);
+  const ConfigChanges changes = compare_configs(old.json(), loaded.json());
+  for (const auto& c : changes.resumable) log::info("changed since the run started: " + c);
+  if (changes.other.empty()) return;
+  std::string text;
+  for (size_t i = 0; i < changes.other.size() && i < 5; ++i) text += (i ? ", " : "") + changes.other[i];
+  if (!allow_change)
+    throw checkpoint_error(dir.path().string(), "the run was started with another configuration: " + text,
+                           "use the old values, another --run-dir, or --allow-config-change");
+  log::warn("configuration changed since the run started: " + text);
+}
+
+void write_config(const train::RunDir& dir, const LoadedConfig& loaded) {
+  dir.write_text("config.yaml", loaded.yaml());
+  dir.write_text("config.origins.json", loaded.origins_json());
+  dir.write_text("env.json", train::env_json({{"threads", std::to_string(at::get_num_threads())}, {"torch", TORCH_VERSION}}));
+}
+
+}  // namespace
+
+int run_training(const TrainArgs& args, const std::string& command_line) {
+  using Resume = TrainArgs::Resume;
+  LoadedConfig loaded = load_config(args);
+  const RunConfig& config = loaded.config;
+  train::install_signal_handlers();
+  const at::Device device = choose_device(config.training.device);
+  prepare_process(config);
+  const std::filesystem::path path = default_run_dir(args, config, std::time(nullptr));
+  const bool exists = std::filesystem::exists(path / "config.yaml");
+  const bool has_checkpoint = std::filesystem::exists(path / "ckpt");
+  if (args.resume == Resume::required && !has_checkpoint)
+    throw checkpoint_error(path.string(), "nothing to resume: the run directory has no checkpoint", "start it without --resume");
+  const bool resume = args.resume != Resume::no && exists;
+  if (args.resume == Resume::automatic) log::info(resume ? "resuming " + path.string() : "starting " + path.string() + " (nothing to resume)");
+  // A further stage of an existing run is no resume, but continues its directory.
+  const bool continues = exists && args.stage != "all";
+  Session session(std::move(loaded), exists && (resume || continues) ? train::RunDir::open(path, command_line, train::RunLock::Mode::exclusive)
+                                                                     : train::RunDir::create(path, command_line),
+                  device);
+  const RunConfig& c = session.config();
+  if (exists) require_same_config(session.dir, session.loaded, args.allow_config_change);
+  write_config(session.dir, session.loaded);
+  log::add_file(session.dir.file("run.log").string());
+  session.store.clean();
+  io::make_directories(session.dir.file(c.training.log_path).parent_path());
+  session.metrics = std::make_unique<io::JsonlWriter>(session.dir.metrics());
+  session.flat_log = std::make_unique<io::JsonlWriter>(session.dir.file(c.training.log_path));
+  log::info(fmt::format("run {}  config {}  device {}  threads {}", path.string(), session.loaded.hash.substr(0, 12), device.str(), at::get_num_threads()));
+
+  const auto keys = stages_of(c, args.stage);
+  int index = 0;
+  for (const auto& key : keys) {
+    const StageOutcome outcome = train_stage(session, args, key, ++index, static_cast<int>(keys.size()), resume || continues);
+    session.metrics->sync();
+    const std::string again = fmt::format("{} --resume", command_line);
+    if (outcome.signal != 0) {
+      log::info(fmt::format("stopped by {}; continue with: {}", train::signal_name(outcome.signal), again));
+      return train::exit_code_for(outcome.signal);
+    }
+    if (outcome.stopped) {
+      log::info("stopped by --stop-after; continue with: " + again);
+      return 0;
+    }
+  }
+  if (args.stage == "all" && c.evaluation.enabled) {
+    EvalArgs eval;
+    eval.run = path.string();
+    eval.split = c.evaluation.split;
+    evaluate_session(session, eval);
+  }
+  session.metrics->append(io::JsonLine().add("kind", "end"));
+  session.metrics->sync();
+  return 0;
+}
+
+}  // namespace ups::run

@@ -1,0 +1,127 @@
+#include "ups/run/stage_factory.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "ups/core/error.h"
+#include "ups/core/rng.h"
+#include "ups/stages/build.h"
+
+namespace ups::run {
+namespace {
+
+constexpr int64_t kResidualTrajectories = 32;
+
+std::unique_ptr<models::FieldOperator> trained_operator(const RunConfig& c, const stages::FieldSpace& space, const TrainedStage& trained) {
+  require_same_data(trained, space.dataset->split_hash(), space.normalizer.hash());
+  auto op = build_operator(c, space, effective_seed(c));
+  op->load_state(trained.weights(c.training.semantics == "reference"), trained.path);
+  op->set_requires_grad(false);
+  return op;
+}
+
+}  // namespace
+
+std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const stages::FieldSpace& space, uint64_t seed) {
+  stages::NetSpec spec{space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
+  auto net = stages::build_net(space, spec, operator_pdet(c), c.op.architecture(), c.latent.dim, c.data.patch_size);
+  auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state");
+  op->to(space.device);
+  return op;
+}
+
+std::unique_ptr<models::Corrector> build_corrector(const RunConfig& c, const stages::FieldSpace& space,
+                                                   const std::vector<double>& residual_rms, uint64_t seed) {
+  const int64_t channels = space.info().channels;
+  stages::NetSpec spec{3 * channels, channels, true, false, sub_seed(seed, "init.corrector")};
+  auto net = stages::build_net(space, spec, diffusion_pdet(c), "pdet_window", c.latent.dim, c.data.patch_size);
+  auto model = std::make_unique<models::Corrector>(std::move(net), residual_rms, space.delta_rms, space.axes());
+  model->to(space.device);
+  return model;
+}
+
+std::unique_ptr<models::SteadyField> build_steady(const RunConfig& c, const stages::FieldSpace& space,
+                                                  const stages::SteadyStatistics& statistics, uint64_t seed) {
+  const auto& info = space.info();
+  stages::NetSpec spec{info.channels + info.coeff_channels, info.channels, true, true, sub_seed(seed, "init.steady_prior")};
+  auto net = stages::build_net(space, spec, steady_pdet(c), "pdet_window", c.latent.dim, stage_data(c, "steady_prior").patch_size);
+  auto model = std::make_unique<models::SteadyField>(std::move(net), statistics.mean_field, statistics.rms, space.axes());
+  model->to(space.device);
+  return model;
+}
+
+stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetInfo& info) {
+  stages::CorrectorOptions o;
+  o.null_token_share = c.diffusion.null_token_share;
+  o.gate = c.diffusion.gate;
+  o.rollout_mix = c.diffusion.rollout_mix;
+  for (const auto& name : c.diffusion.conserve) {
+    const auto it = std::find(info.channel_names.begin(), info.channel_names.end(), name);
+    if (it == info.channel_names.end())
+      throw usage_error("diffusion.conserve", "the data have no channel '" + name + "'", "channels: " + [&] {
+        std::string all;
+        for (const auto& n : info.channel_names) all += (all.empty() ? "" : ", ") + n;
+        return all;
+      }());
+    o.conserved.push_back(it - info.channel_names.begin());
+  }
+  return o;
+}
+
+BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store) {
+  const uint64_t seed = effective_seed(c);
+  const int64_t initial_step = c.data.initial_step;
+  const std::string objective = stage_objective(c, key == "operator_equal_compute" ? "operator" : key);
+  if (objective != "default" && objective != "flow" && objective != "shortcut")
+    throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
+  BuiltStage built;
+  if (key == "steady_prior") {
+    if (!space.info().steady)
+      throw data_error(space.info().name, "stage steady_prior needs a steady set with coefficients, found " + std::to_string(space.info().frames) + " frames",
+                       "give stages.steady_prior.data a Darcy file");
+    const auto statistics = stages::steady_statistics(space);
+    built.stage = std::make_unique<stages::SteadyFlowStage>(space, build_steady(c, space, statistics, seed), c.diffusion.null_token_share, true);
+    built.window = 1;
+    return built;
+  }
+  if (space.info().steady)
+    throw data_error(space.info().name, "stage " + key + " needs at least 2 frames, the set is steady", "use it for steady_prior only");
+  if (key == "operator" || key == "operator_equal_compute") {
+    stages::OperatorLossOptions o{c.stages.op.rollout, c.training.lambda_spectral, c.training.lambda_relative, c.training.lambda_rollout,
+                                  c.training.rollout_horizon};
+    auto stage = std::make_unique<stages::FieldOperatorStage>(space, build_operator(c, space, seed), o, initial_step, seed);
+    built.window = stage->window();
+    built.stage = std::move(stage);
+    return built;
+  }
+  const TrainedStage op = require_trained(store, "operator", key);
+  built.frozen_operator = trained_operator(c, space, op);
+  built.parents.push_back(op.lineage);
+  const auto residuals = stages::hold_out(space, data::Split::val, kResidualTrajectories, 1);
+  const double operator_error = stages::residual_relative(residuals, *built.frozen_operator);
+  const auto options = corrector_options(c, space.info());
+  built.window = options.rollout_mix > 0 ? 3 : 2;
+  if (key == "diff_residual") {
+    auto model = build_corrector(c, space, stages::residual_rms(residuals, *built.frozen_operator), seed);
+    built.stage = std::make_unique<stages::ResidualFlowStage>(space, *built.frozen_operator, std::move(model), options, initial_step, operator_error);
+    return built;
+  }
+  if (key != "consistency_distill") throw usage_error("--stage", "stage '" + key + "' is not available yet");
+  const TrainedStage corrector = require_trained(store, "diff_residual", key);
+  require_same_data(corrector, space.dataset->split_hash(), space.normalizer.hash());
+  built.parents.push_back(corrector.lineage);
+  const std::vector<double> unit(static_cast<size_t>(space.info().channels), 1.0);
+  const auto copy = [&] {
+    auto m = build_corrector(c, space, unit, seed);
+    m->load_state(corrector.weights(), corrector.path);
+    return m;
+  };
+  const double decay = resolve_stage(c, key).ema_decay.value_or(0.99);
+  built.stage = std::make_unique<stages::ShortcutStage>(space, *built.frozen_operator, copy(), copy(), copy(), options, initial_step,
+                                                           operator_error, c.training.distill_num_taus > 3 ? 2 : 1, std::min(decay, 0.99),
+                                                           c.stages.consistency_distill.target_loss);
+  return built;
+}
+
+}  // namespace ups::run

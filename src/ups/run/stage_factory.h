@@ -1,0 +1,32 @@
+// Stages and networks from a configuration. The only place that knows which stage needs what.
+#pragma once
+#include <memory>
+
+#include "ups/run/run_config.h"
+#include "ups/run/trained.h"
+#include "ups/stages/corrector_stage.h"
+#include "ups/stages/operator_stage.h"
+#include "ups/stages/steady_stage.h"
+
+namespace ups::run {
+
+std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& config, const stages::FieldSpace& space, uint64_t seed);
+// residual_rms may hold placeholders (1) when weights are loaded afterwards.
+std::unique_ptr<models::Corrector> build_corrector(const RunConfig& config, const stages::FieldSpace& space,
+                                                   const std::vector<double>& residual_rms, uint64_t seed);
+// statistics: mean field and scale; placeholders when weights are loaded afterwards.
+std::unique_ptr<models::SteadyField> build_steady(const RunConfig& config, const stages::FieldSpace& space,
+                                                  const stages::SteadyStatistics& statistics, uint64_t seed);
+stages::CorrectorOptions corrector_options(const RunConfig& config, const data::SetInfo& info);
+
+// A stage ready to train, with what it borrows.
+struct BuiltStage {
+  std::unique_ptr<train::Stage> stage;
+  std::unique_ptr<models::FieldOperator> frozen_operator;
+  std::vector<train::Parent> parents;
+  int64_t window = 2;
+};
+// key: operator, diff_residual, consistency_distill, steady_prior, or operator_equal_compute (the operator again, for longer).
+BuiltStage build_stage(const RunConfig& config, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store);
+
+}  // namespace ups::run

@@ -1,0 +1,169 @@
+#include "ups/run/train_stage.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+
+#include "ups/core/error.h"
+#include "ups/core/log.h"
+#include "ups/io/torch_file.h"
+#include "ups/run/console.h"
+#include "ups/run/stage_factory.h"
+#include "ups/train/loader_source.h"
+#include "ups/train/signals.h"
+#include "ups/train/trainer.h"
+
+namespace ups::run {
+namespace {
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+const char* config_key(const std::string& key) { return key == "operator_equal_compute" ? "operator" : key.c_str(); }
+
+train::StageSettings settings_for(const Session& s, const std::string& key) {
+  auto settings = resolve_stage(s.config(), config_key(key));
+  if (key != "operator_equal_compute") return settings;
+  // The control gets the CPU time of operator and corrector together: as many times its epochs as that is of the operator's time.
+  const double own = s.cost("operator"), both = own + s.cost("diff_residual");
+  const double factor = own > 0 ? both / own : 2.0;
+  settings.epochs = std::max<int64_t>(settings.epochs + 1, std::llround(static_cast<double>(settings.epochs) * factor));
+  settings.patience.reset();
+  return settings;
+}
+
+void export_weights(const Session& s, const std::string& stem, const io::NamedTensors& raw, const io::NamedTensors& average) {
+  io::make_directories(s.dir.exports());
+  io::save_pt(s.dir.exports() / (stem + ".pt"), raw);
+  if (!average.empty()) io::save_pt(s.dir.exports() / (stem + "_ema.pt"), average);
+}
+
+train::CheckpointContent content_of(const Session& s, const stages::FieldSpace& space, const std::string& key,
+                                    const std::vector<train::Parent>& parents, const train::Snapshot& snapshot) {
+  train::CheckpointContent c;
+  c.stage = key;
+  c.step = snapshot.state.updates;
+  c.model = snapshot.model;
+  c.ema = snapshot.ema;
+  c.optim = snapshot.optim;
+  c.state_json = snapshot.state.json();
+  c.config_hash = s.loaded.hash;
+  c.split_hash = space.dataset->split_hash();
+  c.normalizer_hash = space.normalizer.hash();
+  c.parents = parents;
+  c.exact = {{"threads", std::to_string(at::get_num_threads())}, {"device_kind", s.device.is_cuda() ? "cuda" : "cpu"}};
+  return c;
+}
+
+}  // namespace
+
+std::string export_stem(const std::string& key) {
+  return key == "diff_residual" || key == "consistency_distill" ? "diffusion_residual" : key;
+}
+
+StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& key, int index, int count, bool resume) {
+  StageOutcome out;
+  const auto settings = settings_for(s, key);
+  if (settings.epochs == 0) {
+    log::info(fmt::format("{}: nothing to do (0 epochs)", key));
+    return out;
+  }
+  std::optional<train::CheckpointContent> saved;
+  if (args.resume == TrainArgs::Resume::path && args.resume_path.find("/" + key + "/") != std::string::npos) {
+    saved = train::CheckpointStore::load(args.resume_path);
+  } else if (resume) {
+    saved = s.store.load_newest(key);
+  }
+  auto& space = s.space(key);
+  if (saved) {
+    train::require_same_hash(saved->path.string(), "data split", space.dataset->split_hash(), saved->split_hash);
+    train::require_same_hash(saved->path.string(), "normaliser", space.normalizer.hash(), saved->normalizer_hash);
+    s.store.verify_parents(*saved);
+    const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
+    if (state.finished) {
+      log::info(fmt::format("{}: already done ({} updates, verified {})", key, state.updates, saved->path.string()));
+      return out;
+    }
+  }
+  BuiltStage built = build_stage(s.config(), key, space, s.store);
+  data::LoaderSpec spec;
+  spec.batch_size = settings.batch_size;
+  spec.window = built.window;
+  spec.stride = space.stride;
+  spec.seed = settings.seed;
+  spec.stage = key;
+  spec.workers = settings.workers;
+  train::LoaderSource batches(*space.dataset, space.normalizer, spec, s.device);
+
+  const double cpu_start = cpu_seconds(), wall_start = wall_seconds();
+  bool stop_reached = false;
+  Console console(args.progress, std::max(1.0, parse_seconds(s.config().logging.every)), index, count);
+  train::Hooks hooks;
+  hooks.metrics = [&](const io::JsonLine& line) { s.metrics->append(line); };
+  hooks.flat_log = [&](const io::JsonLine& line) { s.flat_log->append(line); };
+  hooks.metrics_bytes = [&] {
+    s.metrics->sync();
+    return static_cast<int64_t>(s.metrics->bytes());
+  };
+  hooks.wants_progress = [&] { return console.wants(); };
+  hooks.progress = [&](const train::Progress& p) { console.show(p); };
+  hooks.checkpoint = [&](const train::Snapshot& snapshot) {
+    s.store.commit(content_of(s, space, key, built.parents, snapshot), snapshot.is_best || snapshot.is_last);
+  };
+  hooks.export_epoch = [&](int64_t epoch) {
+    io::make_directories(s.dir.exports());
+    io::save_pt(s.dir.exports() / fmt::format("{}_epoch_{}.pt", export_stem(key), epoch), built.stage->module().state());
+  };
+  hooks.save_signal = [] { return train::take_checkpoint_request(); };
+  hooks.stop_signal = [&]() -> int {
+    if (const auto signal = train::stop_requested()) return *signal;
+    return 0;
+  };
+  hooks.stop_here = [&](const train::RunState& state) {
+    const auto& a = args.stop_after;
+    stop_reached = (a.updates && state.updates >= *a.updates) || (a.epochs && state.epoch >= *a.epochs) ||
+                   (a.seconds && wall_seconds() - wall_start >= *a.seconds);
+    return stop_reached;
+  };
+  train::Trainer trainer(*built.stage, batches, settings, s.device, std::move(hooks));
+  if (saved) {
+    const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
+    trainer.resume(saved->model, saved->ema, saved->optim, state, saved->path.string());
+    log::info(fmt::format("resuming step {} of stage {} from {} (verified)", state.updates, key, saved->path.string()));
+  } else {
+    log::info(fmt::format("stage {}/{} {}: {} parameters, {} batches of {}, {} epochs = {} updates", index, count, key,
+                          built.stage->module().parameter_count(), batches.batches(), settings.batch_size, settings.epochs,
+                          trainer.planned_updates()));
+    log::info("  " + trainer.optimizer_summary());
+  }
+  s.metrics->append(io::JsonLine().add("kind", saved ? "resume" : "start").add("stage", key).add("split_hash", space.dataset->split_hash())
+                        .add("parameters", built.stage->module().parameter_count()).add("threads", at::get_num_threads()));
+  const train::Outcome outcome = trainer.run();
+  console.clear();
+  s.add_cost(key, cpu_seconds() - cpu_start);
+  if (outcome.ending == train::Ending::signalled) {
+    out.signal = outcome.signal;
+    return out;
+  }
+  if (outcome.ending == train::Ending::stopped) {
+    out.stopped = true;
+    return out;
+  }
+  if (key == "consistency_distill") {
+    // The contract overwrites diffusion_residual.pt; the teacher stays beside it.
+    const auto teacher = require_trained(s.store, "diff_residual", key);
+    io::save_pt(s.dir.exports() / "diffusion_residual_teacher.pt", teacher.weights());
+  }
+  export_weights(s, export_stem(key), trainer.best_raw(), trainer.best_average());
+  log::info(fmt::format("{}: {} after {} updates in {:.1f} s ({:.1f} CPU-s), best score {:.4g} at update {}{}", key,
+                        outcome.ending == train::Ending::early_stop ? "stopped early" : "done", outcome.state.updates,
+                        wall_seconds() - wall_start, cpu_seconds() - cpu_start, outcome.state.best, outcome.state.best_update,
+                        outcome.state.skipped > 0 ? fmt::format(", {} skipped", outcome.state.skipped) : ""));
+  return out;
+}
+
+}  // namespace ups::run

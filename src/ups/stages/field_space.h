@@ -1,0 +1,52 @@
+// The data of a stage as its losses see it: set, normaliser, device, and the tensors derived from them.
+#pragma once
+#include <memory>
+
+#include "ups/data/dataset.h"
+#include "ups/data/normalizer.h"
+#include "ups/models/field_model.h"
+#include "ups/train/stage.h"
+
+namespace ups::stages {
+
+struct FieldSpace {
+  std::unique_ptr<data::Dataset> dataset;
+  data::Normalizer normalizer;
+  at::Device device = at::kCPU;
+  int64_t stride = 1;        // frames per prediction (training.time_stride)
+  at::Tensor mean, std;      // [1, C, 1..] of the fields
+  at::Tensor boundary;       // [1, K] one count per boundary kind over all sides, divided by the number of sides
+  std::vector<double> delta_rms;  // per channel: RMS of u(t + stride) - u(t), normalised units
+  double persistence = 1;    // mean over train windows of |u(t + stride) - u(t)| / max(|u(t + stride)|, floor), normalised units
+
+  const data::SetInfo& info() const { return dataset->info(); }
+  size_t axes() const { return info().grid.size(); }
+  at::Tensor physical(const at::Tensor& z) const;  // [B, C, X..] -> physical units
+};
+
+// Opens, fits the normaliser and measures the one-step change over the train split.
+std::unique_ptr<FieldSpace> open_field_space(const data::DataOptions& options, int64_t stride, at::Device device);
+
+// The condition of a batch: dt, parameters, boundary.
+models::Condition condition_of(const FieldSpace& space, const train::TensorBatch& batch);
+
+// Per-sample norms over everything but the batch.
+at::Tensor sample_norm(const at::Tensor& x);  // [B, ...] -> [B]
+// mean over samples of |error| / max(|truth|, floor): floor keeps fields that have died out from ruling the loss.
+at::Tensor relative_error(const at::Tensor& error, const at::Tensor& truth);
+
+// Trajectories of a split held as tensors for validation: at most `limit` of them, evenly chosen.
+struct HeldOut {
+  at::Tensor fields;   // [V, T, C, X..] normalised; T counts strided frames
+  at::Tensor coeff;    // [V, Cc, X..] or undefined
+  at::Tensor params;   // [V, P] or undefined
+  std::vector<int64_t> trajectory;
+  int64_t first = 0;   // strided frame from which predictions are judged (initial_step - 1)
+  models::Condition condition;
+};
+HeldOut hold_out(FieldSpace& space, data::Split split, int64_t limit, int64_t initial_step);
+
+// Physical nRMSE: mean over samples and channels of |p - y| / |y|. p, y [B, C, X..] physical.
+double physical_nrmse(const at::Tensor& p, const at::Tensor& y);
+
+}  // namespace ups::stages

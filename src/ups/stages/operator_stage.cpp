@@ -1,0 +1,98 @@
+#include "ups/stages/operator_stage.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+namespace ups::stages {
+namespace {
+
+constexpr int64_t kValidationTrajectories = 24;
+
+// mean |log10 E_p - log10 E_y| over wavenumber bins of the fields, along every axis in turn.
+at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
+  at::Tensor sum;
+  for (int64_t axis = 2; axis < p.dim(); ++axis) {
+    const auto energy = [axis](const at::Tensor& f) {
+      return at::fft_rfft(f.to(at::kFloat), c10::nullopt, axis).abs().square().transpose(axis, -1).flatten(2, -2).mean(2);
+    };
+    const at::Tensor ey = energy(y), floor = 1e-6 * ey.amax(-1, true);
+    const at::Tensor e = (at::log10(energy(p) + floor) - at::log10(ey + floor)).abs().mean();
+    sum = sum.defined() ? sum + e : e;
+  }
+  return sum / static_cast<double>(p.dim() - 2);
+}
+
+}  // namespace
+
+FieldOperatorStage::FieldOperatorStage(FieldSpace& space, std::unique_ptr<models::FieldOperator> model, OperatorLossOptions options,
+                                       int64_t initial_step, uint64_t)
+    : space_(space),
+      model_(std::move(model)),
+      options_(std::move(options)),
+      held_out_(hold_out(space, data::Split::val, kValidationTrajectories, initial_step)) {}
+
+int64_t FieldOperatorStage::window() const {
+  const bool multi = options_.rollout.mode == "pushforward" || options_.rollout.mode == "unroll";
+  int64_t steps = multi ? std::max<int64_t>(2, options_.rollout.steps) : 1;
+  if (options_.lambda_rollout > 0) steps = std::max(steps, 1 + options_.rollout_horizon);
+  return 1 + steps;
+}
+
+train::Loss FieldOperatorStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
+  const models::Condition condition = condition_of(space_, batch);
+  const auto frame = [&](int64_t t) { return batch.fields.select(1, t); };
+  const auto& rollout = options_.rollout;
+  const bool active = rollout.mode != "none" && context.progress >= rollout.start_frac;
+  at::Tensor z = frame(0);
+  if (active && rollout.mode == "noise") z = z + rollout.noise * models::noise_like(z, context.noise_key);
+  train::Loss out;
+  at::Tensor prediction;
+  int64_t target = 1;
+  if (active && rollout.mode == "pushforward") {
+    {
+      const at::NoGradGuard no_grad;
+      for (; target < rollout.steps; ++target) z = model_->step(z, condition);
+    }
+    prediction = model_->step(z, condition);
+    out.total = relative_error(prediction - frame(target), frame(target));
+  } else if (active && rollout.mode == "unroll") {
+    for (; target <= rollout.steps; ++target) {
+      z = model_->step(z, condition);
+      const at::Tensor e = relative_error(z - frame(target), frame(target));
+      out.total = out.total.defined() ? out.total + e : e;
+    }
+    out.total = out.total / static_cast<double>(rollout.steps);
+    prediction = z;
+    target = rollout.steps;
+  } else {
+    prediction = model_->step(z, condition);
+    out.total = relative_error(prediction - frame(1), frame(1));
+  }
+  out.total = out.total / space_.persistence;
+  const at::Tensor truth = frame(target);
+  const auto add = [&](const char* name, double weight, const at::Tensor& value) {
+    out.parts.emplace_back(name, value.detach());
+    out.total = out.total + weight * value;
+  };
+  if (options_.lambda_relative > 0)
+    add("relative", options_.lambda_relative, relative_error(space_.physical(prediction) - space_.physical(truth), space_.physical(truth)));
+  if (options_.lambda_spectral > 0)
+    add("spectral", options_.lambda_spectral, log_spectrum_error(space_.physical(prediction), space_.physical(truth)));
+  if (options_.lambda_rollout > 0) {
+    at::Tensor state = prediction, sum;
+    for (int64_t k = 1; k <= options_.rollout_horizon && target + k < batch.fields.size(1); ++k) {
+      state = model_->step(state, condition);
+      const at::Tensor e = relative_error(state - frame(target + k), frame(target + k));
+      sum = sum.defined() ? sum + e : e;
+    }
+    if (sum.defined()) add("rollout", options_.lambda_rollout, sum / (space_.persistence * static_cast<double>(options_.rollout_horizon)));
+  }
+  return out;
+}
+
+train::Validation FieldOperatorStage::validate() {
+  const auto s = score_rollout(space_, held_out_, [&](const at::Tensor& z) { return model_->step(z, held_out_.condition); });
+  return {s.rollout, {{"rollout_nrmse", s.rollout}, {"one_step_nrmse", s.one_step}, {"persistence_nrmse", s.persistence}}};
+}
+
+}  // namespace ups::stages
