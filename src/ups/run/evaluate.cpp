@@ -16,6 +16,15 @@ namespace {
 
 using metrics::Layout;
 
+// Set names become HDF5 groups and file names; a file stem may hold anything.
+std::string path_name(std::string name) {
+  for (char& c : name) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
+    if (!plain) c = '_';
+  }
+  return is_safe_name(name) ? name : "set_" + name.substr(0, 60);
+}
+
 class SetEvaluator {
  public:
   SetEvaluator(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* file)
@@ -58,6 +67,7 @@ class SetEvaluator {
                                                         : static_cast<double>(t) * (info_.dt > 0 ? info_.dt : 1.0);
     };
     scores_.info = info_;
+    scores_.info.name = path_name(info_.name);
     scores_.split_name = data::to_string(in_.split);
     scores_.split_hash = in_.data.split_hash();
     scores_.initial_step = start;
