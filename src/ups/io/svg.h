@@ -40,7 +40,7 @@ struct FieldPanel {
   std::string title;
   int64_t rows = 0, cols = 0;
   std::vector<float> values;       // [rows, cols]; row 0 is drawn at the bottom
-  double low = 0, high = 1;        // colour range; equal values: from the data
+  double low = 0, high = 0;        // colour range; equal values: from the data
   ColourMap map = ColourMap::sequential;
 };
 
