@@ -32,10 +32,6 @@ class Monolithic final : public Source {
     } else {
       open_tensor(options);
     }
-    if (info_.trajectories == 0 || info_.frames == 0 || info_.cells() == 0) {
-      throw data_error(place(0), fmt::format("expected at least one trajectory, frame and cell, found shape {}",
-                                             shape_text(fields_[0]->info().shape)));
-    }
     info_.ids.resize(static_cast<size_t>(info_.trajectories));
     std::iota(info_.ids.begin(), info_.ids.end(), int64_t{0});
     info_.boundary = family_boundary(info_.family, info_.path, info_.grid.size());
@@ -98,6 +94,15 @@ class Monolithic final : public Source {
     d.read(start, step, n, out);
   }
 
+  // An empty dataset would only confuse the checks that follow.
+  void add_field(const std::string& object) {
+    fields_.push_back(file_->dataset(object));
+    const Shape& shape = fields_.back()->info().shape;
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+      throw data_error(label_ + ":" + object, fmt::format("expected at least one trajectory, frame and cell, found shape {}", shape_text(shape)));
+    }
+  }
+
   // x-, y-, z-coordinate present in the file; decides the number of axes (sizes never do).
   size_t count_axes() const {
     size_t axes = 0;
@@ -121,7 +126,7 @@ class Monolithic final : public Source {
 
   void open_tensor(const SourceOptions& options) {
     const bool darcy = info_.format == "pdebench_darcy";
-    fields_.push_back(file_->dataset("/tensor"));
+    add_field("/tensor");
     const size_t axes = count_axes();
     static constexpr const char* kExpected[] = {"(N, T, X)", "(N, T, X, Y)", "(N, T, X, Y, Z)"};
     info_.grid = grid_of(*fields_[0], axes, kExpected[axes - 1]);
@@ -167,7 +172,7 @@ class Monolithic final : public Source {
     const size_t axes = count_axes();
     static constexpr const char* kNames[] = {"density", "pressure", "Vx", "Vy", "Vz"};
     for (size_t c = 0; c < 2 + axes; ++c) {
-      fields_.push_back(file_->dataset(std::string("/") + kNames[c]));
+      add_field(std::string("/") + kNames[c]);
       info_.channel_names.emplace_back(kNames[c]);
       if (fields_[c]->info().shape != fields_[0]->info().shape) {
         throw data_error(place(c), fmt::format("expected shape {} as /density, found {}", shape_text(fields_[0]->info().shape),
@@ -184,7 +189,7 @@ class Monolithic final : public Source {
 
   // UPS's converter writes no coordinates: unit box, cell centres, time in frames.
   void open_ups(const SourceOptions& options) {
-    fields_.push_back(file_->dataset("/data"));
+    add_field("/data");
     const Shape& s = fields_[0]->info().shape;
     if (s.size() != 4 && s.size() != 5) {
       throw data_error(place(0), fmt::format("expected shape (N, T, X, C) or (N, T, H, W, C), found {}", shape_text(s)));

@@ -207,7 +207,8 @@ int64_t chunk_cache_plist(const H5DatasetInfo& info, int64_t max_bytes) {
   const int64_t wanted = std::clamp(chunks * bytes, kMiB, std::max(kMiB, max_bytes));
   const int64_t slots = std::clamp<int64_t>(100 * (wanted / std::max<int64_t>(bytes, 1) + 1), 521, 100003) | 1;
   const hid_t dapl = H5Pcreate(H5P_DATASET_ACCESS);
-  H5Pset_chunk_cache(dapl, static_cast<size_t>(slots), static_cast<size_t>(wanted), 1.0);
+  // Plain LRU (w0 = 0). With w0 = 1, HDF5 1.10.8 never evicts chunks that were read in part: the cache grows to the whole file.
+  H5Pset_chunk_cache(dapl, static_cast<size_t>(slots), static_cast<size_t>(wanted), 0.0);
   return dapl;
 }
 
