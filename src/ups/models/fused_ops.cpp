@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cmath>
 
+#include "ups/models/kernel_clones.h"
+
 namespace ups::models::fused {
 namespace {
 
@@ -17,17 +19,6 @@ using torch::autograd::variable_list;
 using at::Tensor;
 
 constexpr double kEps = 1e-5;
-
-// The loops below are compiled for the three x86 levels our users have; the loader picks one.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define UPS_CLONES __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3", "fast-math")))
-#else
-#define UPS_CLONES
-#endif
-#if defined(__clang__)
-#undef UPS_CLONES
-#define UPS_CLONES
-#endif
 
 UPS_CLONES void norm_forward(const float* x, const float* shift, const float* scale, float* y, float* mean, float* rstd, int64_t n,
                              int64_t b, int64_t d) {

@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "ups/models/fused_ops.h"
+#include "ups/models/window_kernel.h"
+
 namespace ups::models {
 namespace {
 
@@ -122,6 +125,11 @@ Tensor WindowAttention::operator()(const Tensor& x) const {
   const int64_t batch = x.size(1), dim = x.size(2);
   const Tensor windows = to_windows(rolled(qkv_(x), grid_, shift_, -1), grid_, window_);  // [n B, W, 3D]
   const int64_t rows = windows.size(0), w = windows.size(1);
+  if (fused::enabled(windows)) {
+    const Tensor y = fused::window_attention(windows.view({rows, w, 3, heads_, head_dim_}), logit_scale_.clamp_max(std::log(100.0)).exp(),
+                                             bias_table(), mask_);
+    return out_(rolled(from_windows(y, grid_, window_, batch), grid_, shift_, 1));
+  }
   const auto qkv = windows.view({rows, w, 3, heads_, head_dim_}).permute({2, 0, 3, 1, 4}).unbind(0);  // [n B, heads, W, dh]
   const auto unit = [](const Tensor& t) { return t / t.norm(2, -1, true).clamp_min(1e-6); };
   const Tensor scale = logit_scale_.clamp_max(std::log(100.0)).exp().view({1, heads_, 1, 1});

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "ups/core/error.h"
 #include "ups/core/log.h"
@@ -57,6 +59,24 @@ train::CheckpointContent content_of(const Session& s, const stages::FieldSpace& 
   c.parents = parents;
   c.exact = {{"threads", std::to_string(at::get_num_threads())}, {"device_kind", s.device.is_cuda() ? "cuda" : "cpu"}};
   return c;
+}
+
+// The logs of a resumed stage go back to what the checkpoint had seen.
+void rewind_logs(Session& s, const std::string& log_name, const train::RunState& state) {
+  s.metrics.reset();
+  io::truncate_log(s.dir.metrics(), static_cast<uint64_t>(state.metrics_bytes));
+  s.metrics = std::make_unique<io::JsonlWriter>(s.dir.metrics());
+  const auto path = s.dir.file(s.config().training.log_path);
+  s.flat_log.reset();
+  std::ifstream in(path);
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    const bool later = record.is_object() && record.value("stage", "") == log_name && record.value("epoch", int64_t{0}) >= state.epoch;
+    if (!later) kept += line + "\n";
+  }
+  io::write_text_atomic(path, kept);
+  s.flat_log = std::make_unique<io::JsonlWriter>(path);
 }
 
 }  // namespace
@@ -133,6 +153,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
   if (saved) {
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
     trainer.resume(saved->model, saved->ema, saved->optim, state, saved->path.string());
+    rewind_logs(s, built.stage->log_name(), state);
     log::info(fmt::format("resuming step {} of stage {} from {} (verified)", state.updates, key, saved->path.string()));
   } else {
     log::info(fmt::format("stage {}/{} {}: {} parameters, {} batches of {}, {} epochs = {} updates", index, count, key,

@@ -1,0 +1,197 @@
+// Every stage through every trainer feature; resume equal to the uninterrupted run byte for byte; artefacts of other data refused.
+#include <ATen/ATen.h>
+#define UPS_TEST_WITH_TORCH
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "run_fixture.h"
+#include "test_common.h"
+#include "ups/core/error.h"
+#include "ups/io/torch_file.h"
+#include "ups/train/checkpoint.h"
+#include "ups/train/run_state.h"
+
+using namespace ups;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::vector<std::string> kStages{"operator", "diff_residual", "consistency_distill", "steady_prior"};
+
+// A run in which every stage before `stage` is finished.
+fs::path prepared(const std::string& stage) {
+  static const fs::path all = [] {
+    const fs::path dir = test::scratch() / "all";
+    REQUIRE(test::train("all", dir) == 0);
+    return dir;
+  }();
+  static int count = 0;
+  const fs::path copy = test::copy_run(all, "run" + std::to_string(count++));
+  if (stage == "operator") fs::remove_all(copy / "ckpt/operator");
+  if (stage == "operator" || stage == "diff_residual") fs::remove_all(copy / "ckpt/diff_residual");
+  if (stage != "steady_prior") fs::remove_all(copy / "ckpt/consistency_distill");
+  if (stage == "steady_prior") fs::remove_all(copy / "ckpt/steady_prior");
+  fs::remove(copy / "metrics.jsonl");
+  fs::remove(copy / "reports/training_log.jsonl");
+  return copy;
+}
+
+train::RunState final_state(const fs::path& run, const std::string& stage) {
+  train::CheckpointStore store(run / "ckpt", 3);
+  const auto content = store.load_newest(stage);
+  REQUIRE(content);
+  return train::RunState::from_json(content->state_json, "state");
+}
+
+std::vector<nlohmann::json> epochs(const fs::path& run) {
+  std::vector<nlohmann::json> out;
+  for (const auto& line : test::stable_records(run)) out.push_back(nlohmann::json::parse(line));
+  return out;
+}
+
+struct Feature {
+  std::string name;
+  std::vector<std::string> sets;
+};
+
+const std::vector<Feature> kFeatures{
+    {"accumulation with a short last group", {"training.accum_steps=3"}},
+    {"no clip, no average", {"training.grad_clip=null", "training.ema_decay=null"}},
+    {"clip by the norm's average", {"training.grad_clip=ema"}},
+    {"bf16", {"training.amp=true"}},
+    {"fp16 with loss scaling", {"training.amp=true", "training.amp_dtype=float16"}},
+    {"adam and steplr", {"optimizer={name: adam, lr: 1e-3, scheduler: {name: steplr, step_size: 1, gamma: 0.5}}"}},
+    {"sgd and cosine", {"optimizer={name: sgd, lr: 1e-3, momentum: 0.9, scheduler: {name: cosineannealinglr, t_max: 4, eta_min: 1e-5}}"}},
+    {"muon_hybrid and warmup_cosine", {"optimizer={name: muon_hybrid, lr: 1e-3, scheduler: {name: warmup_cosine, warmup_fraction: 0.2}}"}},
+    {"plateau and patience", {"optimizer={name: adamw, lr: 1e-3, scheduler: {name: reducelronplateau, patience: 0}}", "training.patience=0"}},
+    {"wsd, exports per epoch", {"optimizer={name: adamw, lr: 1e-3, scheduler: {name: wsd, decay_fraction: 0.5}}", "training.checkpoint_interval=1"}},
+    {"reader threads", {"training.num_workers=2"}},
+};
+
+}  // namespace
+
+TEST_CASE("the whole pipeline trains, evaluates and exports", "[pipeline]") {
+  const fs::path run = prepared("none-missing");
+  for (const char* file : {"operator", "operator_ema", "diffusion_residual", "diffusion_residual_ema", "diffusion_residual_teacher", "steady_prior",
+                           "steady_prior_ema"}) {
+    INFO(file);
+    CHECK(fs::exists(run / "checkpoints" / (std::string(file) + ".pt")));
+    CHECK_FALSE(io::load_pt(run / "checkpoints" / (std::string(file) + ".pt")).empty());
+  }
+  std::ifstream in(run / "eval/evaluation.json");
+  const auto j = nlohmann::json::parse(in);
+  std::set<std::string> rows;
+  for (const auto& row : j["table"]) {
+    rows.insert(row["set"].get<std::string>() + "/" + row["model"].get<std::string>());
+    CHECK(row["one_step_nrmse"].is_number());
+  }
+  for (const char* row : {"advection1d/persistence", "advection1d/climatology", "advection1d/operator", "advection1d/corrector_mean",
+                          "advection1d/corrector_sample", "advection1d/student_1step", "darcy2d/climatology", "darcy2d/steady_prior"})
+    CHECK(rows.count(row) == 1);
+}
+
+TEST_CASE("every stage through every trainer feature, interrupted and resumed", "[pipeline]") {
+  for (const auto& stage : kStages) {
+    for (const auto& feature : kFeatures) {
+      INFO(stage << ": " << feature.name);
+      const fs::path straight = prepared(stage), broken = prepared(stage);
+      CHECK(test::train(stage, straight, feature.sets) == 0);
+      CHECK(test::train(stage, broken, feature.sets, false, "3u") == 0);
+      CHECK_FALSE(final_state(broken, stage).finished);
+      CHECK(test::train(stage, broken, feature.sets, true) == 0);
+      const auto a = test::newest_files(straight, stage), b = test::newest_files(broken, stage);
+      REQUIRE(a.size() >= 2);
+      REQUIRE(a.size() == b.size());
+      for (const auto& [name, bytes] : a) {
+        INFO(name);
+        CHECK(bytes == b.at(name));
+      }
+      CHECK(test::stable_records(straight) == test::stable_records(broken));
+      const auto state = final_state(straight, stage);
+      CHECK(state.finished);
+      CHECK(state.updates > 3);
+      CHECK(state.best < 1e3);
+    }
+  }
+}
+
+TEST_CASE("what each feature does shows in the records", "[pipeline]") {
+  const fs::path plain = prepared("operator"), accumulated = prepared("operator"), exports = prepared("operator");
+  REQUIRE(test::train("operator", plain) == 0);
+  REQUIRE(test::train("operator", accumulated, {"training.accum_steps=3"}) == 0);
+  const int64_t one = final_state(plain, "operator").updates, three = final_state(accumulated, "operator").updates;
+  CHECK(three == 2 * ((one / 2 + 2) / 3));  // the last group of each of the two epochs is short
+  REQUIRE(test::train("operator", exports, {"training.checkpoint_interval=1", "training.grad_clip=null"}) == 0);
+  CHECK(fs::exists(exports / "checkpoints/operator_epoch_1.pt"));
+  const auto records = epochs(exports);
+  REQUIRE(records.size() == 2);
+  CHECK(records[0]["operator/grad_norm"].get<double>() > 0);  // reported although nothing is clipped
+  for (const char* key : {"operator/loss", "operator/lr", "operator/epoch", "operator/epochs_since_improve", "operator/best_loss", "global_step"})
+    CHECK(records[0].contains(key));
+  std::ifstream flat(exports / "reports/training_log.jsonl");
+  std::string line;
+  REQUIRE(std::getline(flat, line));
+  const auto first = nlohmann::json::parse(line);
+  CHECK(first["best_loss"].is_null());  // UPS logs the value before the epoch
+  CHECK(first["stage"] == "operator");
+}
+
+TEST_CASE("an overflowing loss skips updates, and abort ends with exit 5", "[pipeline]") {
+  const fs::path run = prepared("operator");
+  // A learning rate that destroys the weights: sooner or later nothing is finite any more.
+  try {
+    test::train("operator", run, {"optimizer={name: sgd, lr: 100, momentum: 0}", "training.grad_clip=null", "training.nan_policy=abort", "stages.operator.epochs=20"});
+    FAIL("diverged run ended normally");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::diverged);
+    CHECK(e.line().find("operator") != std::string::npos);
+  }
+}
+
+TEST_CASE("rollout modes of the operator train and resume", "[pipeline]") {
+  for (const std::string mode : {"noise", "pushforward", "unroll"}) {
+    INFO(mode);
+    const std::vector<std::string> sets{"stages.operator.rollout={mode: " + mode + ", steps: 2, start_frac: 0.5}", "training.lambda_spectral=0.01",
+                                        "training.lambda_relative=0.1", "training.lambda_rollout=0.1"};
+    const fs::path straight = prepared("operator"), broken = prepared("operator");
+    CHECK(test::train("operator", straight, sets) == 0);
+    CHECK(test::train("operator", broken, sets, false, "5u") == 0);
+    CHECK(test::train("operator", broken, sets, true) == 0);
+    CHECK(test::newest_files(straight, "operator") == test::newest_files(broken, "operator"));
+  }
+}
+
+TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]") {
+  const fs::path run = prepared("diff_residual");
+  try {
+    test::train("diff_residual", run, {"data.split_seed=9"});
+    FAIL("another split was accepted");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::checkpoint);
+    CHECK(e.line().find("split") != std::string::npos);
+  }
+  const fs::path missing = prepared("operator");
+  CHECK_THROWS_AS(test::train("diff_residual", missing), Error);
+  try {
+    test::train("steady_prior", prepared("steady_prior"), {"stages.steady_prior.data=null"});
+    FAIL("a transient set was accepted by the steady prior");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::data);
+  }
+}
+
+TEST_CASE("a finished stage is not trained again, a changed configuration is refused", "[pipeline]") {
+  const fs::path run = test::scratch() / "again";
+  REQUIRE(test::train("operator", run) == 0);
+  const auto before = test::newest_files(run, "operator");
+  REQUIRE(test::train("operator", run, {}, true) == 0);
+  CHECK(test::newest_files(run, "operator") == before);
+  try {
+    test::train("operator", run, {"training.batch_size=8"}, true, "", false);
+    FAIL("a changed configuration was accepted");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::checkpoint);
+    CHECK(e.line().find("batch_size") != std::string::npos);
+  }
+}
