@@ -101,8 +101,9 @@ void scale_gradients(const ParamList& params, const at::Tensor& coefficient) {
     if (!grad.defined() || grad.numel() == 0) continue;
     const at::Tensor g = real_view(grad);
     if (on_host && host_dense(g)) {
-      if (g.scalar_type() == at::kFloat) host::scale(g.mutable_data_ptr<float>(), g.numel(), static_cast<float>(c));
-      else host::scale(g.mutable_data_ptr<double>(), g.numel(), c);
+      // In double: against gradients near the end of fp32's range the coefficient would be a denormal float.
+      if (g.scalar_type() == at::kFloat) host::normalise(g.mutable_data_ptr<float>(), g.numel(), c);
+      else host::normalise(g.mutable_data_ptr<double>(), g.numel(), c);
     } else {
       others[{g.device().index() + 256 * static_cast<int>(g.device().type()), static_cast<int>(g.scalar_type())}].push_back(g);
     }

@@ -53,6 +53,11 @@ at::Tensor GradScaler::step(const std::string& optimizer) {
   return it->second.found_inf;
 }
 
+at::Tensor GradScaler::step_or_unscale(const std::string& optimizer, const ParamList& params) {
+  if (!entries_.count(optimizer)) unscale(optimizer, params);
+  return step(optimizer);
+}
+
 at::Tensor GradScaler::found_inf() const {
   at::Tensor flag;
   for (const auto& [key, entry] : entries_)

@@ -31,6 +31,8 @@ class GradScaler {
   GradPass unscale(const std::string& optimizer, const ParamList& params);
   // The flag for Optimizer::step. Needs unscale() first.
   at::Tensor step(const std::string& optimizer);
+  // The same, unscaling first where that has not been done.
+  at::Tensor step_or_unscale(const std::string& optimizer, const ParamList& params);
   void update();
   // Flag of the update in progress: MAX over the optimizers seen so far. Undefined before any unscale.
   at::Tensor found_inf() const;

@@ -42,7 +42,9 @@ class MuonAten final : public MuonBackend {
     for (const size_t i : active) {
       MuonSlot& s = slots_[i];
       const at::Tensor o = update.at(i).view(s.m.sizes());
-      const at::Tensor next = at::mul(s.w.to(o.scalar_type()), 1 - lr * options_.weight_decay).sub_(o, lr);
+      // W - (lr*wd*W + lr*O): forming 1 - lr*wd first would round in one direction at every step.
+      const at::Tensor w = s.w.to(o.scalar_type());
+      const at::Tensor next = w - at::add(at::mul(o, lr), w, lr * options_.weight_decay);
       if (skip.defined()) {
         s.m.copy_(at::where(skip, s.m, momentum.at(i)));
         s.w.copy_(at::where(skip, s.w, next.to(s.w.scalar_type())));

@@ -30,12 +30,19 @@ at::Tensor orthogonalize(const at::Tensor& u, const NsSchedule& schedule, EpsMod
   at::Tensor x = single ? u.unsqueeze(0) : u;
   const bool tall = x.size(1) > x.size(2);
   if (tall) x = x.transpose(1, 2);
-  const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, true, at::kDouble);
-  at::Tensor factor;
-  if (eps == EpsMode::scale_free) factor = at::where(norm.eq(0), norm, at::reciprocal(norm * schedule.norm_scale));
-  else factor = at::reciprocal(eps == EpsMode::kj ? norm + 1e-7 : norm.clamp_min(1e-7));
-  // Scale in double, then cast: a norm beyond the range of `compute` must not become inf or 0 on the way.
-  x = (x * factor).to(compute).contiguous();
+  if (eps != EpsMode::scale_free && compute == at::kBFloat16) {
+    // The code that these modes reproduce casts first and divides in bf16.
+    x = x.to(compute);
+    const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, true, at::kDouble).to(compute);
+    x = at::div(x, eps == EpsMode::kj ? norm + 1e-7 : norm.clamp_min(1e-7)).contiguous();
+  } else {
+    const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, true, at::kDouble);
+    at::Tensor factor;
+    if (eps == EpsMode::scale_free) factor = at::where(norm.eq(0), norm, at::reciprocal(norm * schedule.norm_scale));
+    else factor = at::reciprocal(eps == EpsMode::kj ? norm + 1e-7 : norm.clamp_min(1e-7));
+    // Scale in double, then cast: a norm beyond the range of `compute` must not become inf or 0 on the way.
+    x = (x * factor).to(compute).contiguous();
+  }
   for (const auto& [a, b, c] : schedule.steps) {
     const at::Tensor gram = at::bmm(x, x.transpose(1, 2));
     const at::Tensor p = c == 0 ? gram * b : at::baddbmm(gram, gram, gram, b, c);

@@ -21,7 +21,8 @@ OrthVariant orth_variant(int64_t rows, int64_t columns);
 // Divisor of U: 0 stands for "the result is zero".
 double norm_divisor(double frobenius, const NsSchedule& schedule, EpsMode eps);
 
-// u: [A, B] or [batch, A, B]. The norm is taken in fp64 before the cast to `compute`; the result has u's dtype.
+// u: [A, B] or [batch, A, B]. The norm is taken in fp64 before the cast to `compute` (modes kj and clamp with bf16: after it, as the
+// code they match); the result has u's dtype.
 at::Tensor orthogonalize(const at::Tensor& u, const NsSchedule& schedule, EpsMode eps, at::ScalarType compute);
 
 // U V^T in fp64, directions with sigma <= 1e-12 sigma_max dropped. Slow: tests and small problems.
