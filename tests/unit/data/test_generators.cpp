@@ -75,16 +75,36 @@ TEST_CASE("lane FFT and DCT equal their definitions") {
 }
 
 TEST_CASE("both instruction sets give the same bits") {
-  // The FFT goes through whichever kernels this machine has; the base kernels are always there.
   constexpr size_t kN = 64;
   ups::RandomStream random(3);
-  LaneArray a(kN), v(kN), base(kN), fast(kN);
-  std::vector<double> c(kN), d(kN);
-  for (size_t i = 0; i < kN * kSignals; ++i) a.data()[i] = random.normal(), v.data()[i] = random.normal();
-  for (size_t i = 0; i < kN; ++i) c[i] = random.normal(), d[i] = random.normal();
-  base_lane_kernels().combine2(kN, c.data(), a.data(), d.data(), v.data(), base.data());
-  lane_kernels().combine2(kN, c.data(), a.data(), d.data(), v.data(), fast.data());
+  LaneArray v(kN), base(kN), fast(kN);
+  std::vector<double> c(kN), d(kN), g(kN);
+  for (size_t i = 0; i < kN * kSignals; ++i) v.data()[i] = random.normal(), fast.data()[i] = base.data()[i] = random.normal();
+  for (size_t i = 0; i < kN; ++i) c[i] = random.normal(), d[i] = random.normal(), g[i] = random.normal();
+  for (auto& [k, out] : {std::pair(&base_lane_kernels(), &base), std::pair(&lane_kernels(), &fast)}) {
+    LaneArray sum(kN);
+    k->stage2(kN, g.data(), c.data(), d.data(), v.data(), out->data(), sum.data());
+    k->dif4(kN, 1, out->data(), std::vector<double>(6 * kN / 4, 0.3).data(), 0, kLanes);
+  }
   for (size_t i = 0; i < kN * kSignals; ++i) REQUIRE(base.data()[i] == fast.data()[i]);
+}
+
+TEST_CASE("scrambled transforms square a field as ordered ones do") {
+  for (const size_t n : {size_t{8}, size_t{64}, size_t{512}, size_t{1024}, size_t{2048}}) {
+    ups::RandomStream random(n);
+    LaneArray a(n);
+    for (size_t i = 0; i < n * kSignals; ++i) a.data()[i] = random.normal();
+    LaneArray b = a;
+    LaneFft fft(n);
+    fft.inverse(a.data());
+    lane_kernels().square(n, a.data());
+    fft.forward(a.data());
+    fft.modes_to_scrambled_points(b.data());
+    lane_kernels().square(n, b.data());
+    fft.scrambled_points_to_modes(b.data());
+    const double scale = static_cast<double>(n * n);
+    for (size_t i = 0; i < n * kSignals; ++i) REQUIRE(std::abs(a.data()[i] - b.data()[i]) < 1e-13 * scale);
+  }
 }
 
 TEST_CASE("initial fields are periodic, and smooth ones leave out the extras") {

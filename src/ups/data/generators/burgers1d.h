@@ -1,6 +1,7 @@
 // Burgers' equation u_t + (u^2/2)_x = (nu/pi) u_xx on (0,1), periodic.
 #pragma once
 #include <map>
+#include <utility>
 
 #include "ups/data/generators/generators.h"
 #include "ups/data/generators/initial_field.h"
@@ -23,14 +24,13 @@ class Burgers1d : public Generator {
   size_t finest() const { return finest_; }
 
  private:
-  PeriodicFlow& level(size_t n);
-  void advance(FlowState& state, size_t& n);  // one slice
+  PeriodicFlow& flow(size_t n, int64_t steps);  // steps per slice
+  void advance(FlowState& state, size_t& n);    // one slice
   GenerateSettings settings_;
   size_t finest_;
   int64_t slices_;   // per save interval; resolution may change between slices
   double slice_;     // s
-  std::map<size_t, std::unique_ptr<PeriodicFlow>> levels_;
-  std::map<size_t, int64_t> steps_;  // per slice
+  std::map<std::pair<size_t, int64_t>, std::unique_ptr<PeriodicFlow>> flows_;
 };
 
 }  // namespace ups::data

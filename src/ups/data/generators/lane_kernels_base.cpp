@@ -3,5 +3,5 @@
 
 namespace ups::data {
 extern const LaneKernels kLaneKernelsBase;
-const LaneKernels kLaneKernelsBase{pass4, pass2, square, flux, combine2, stage_c, finish};
+const LaneKernels kLaneKernelsBase{pass4, pass2, dif4, dit4, butterfly2, square, stage1, stage2, stage3, stage4};
 }  // namespace ups::data

@@ -71,4 +71,32 @@ void LaneFft::transform(double* data, size_t re, size_t im) {
   if (x != data) std::copy_n(x, n_ * kSignals, data);
 }
 
+// Depth first while a block is larger than the first-level cache, then pass by pass.
+constexpr size_t kCacheElements = 256;
+
+void LaneFft::dif(double* data, size_t n, size_t pass) {
+  const LaneKernels& k = lane_kernels();
+  if (n > kCacheElements) {
+    k.dif4(n, 1, data, twiddles_[pass].data(), kLanes, 0);
+    for (size_t b = 0; b < 4; ++b) dif(data + b * (n / 4) * kSignals, n / 4, pass + 1);
+    return;
+  }
+  size_t len = n;
+  for (; len >= 4; len /= 4) k.dif4(len, n / len, data, twiddles_[pass++].data(), kLanes, 0);
+  if (len == 2) k.butterfly2(n / 2, data);
+}
+
+void LaneFft::dit(double* data, size_t n, size_t pass) {
+  const LaneKernels& k = lane_kernels();
+  if (n > kCacheElements) {
+    for (size_t b = 0; b < 4; ++b) dit(data + b * (n / 4) * kSignals, n / 4, pass + 1);
+    k.dit4(n, 1, data, twiddles_[pass].data(), 0, kLanes);
+    return;
+  }
+  size_t len = n, last = pass;
+  for (; len >= 4; len /= 4) ++last;
+  if (len == 2) k.butterfly2(n / 2, data);
+  for (len = len == 2 ? 8 : 4; len <= n; len *= 4) k.dit4(len, n / len, data, twiddles_[--last].data(), 0, kLanes);
+}
+
 }  // namespace ups::data

@@ -40,12 +40,18 @@ struct LaneKernels {
   // One Stockham radix-4 (radix-2) pass: sub-length n, stride s; tw holds w, w^2, w^3 (re, im) for p < n/4.
   void (*pass4)(size_t n, size_t s, const double* x, double* y, const double* tw, size_t re, size_t im);
   void (*pass2)(size_t s, const double* x, double* y);
-  void (*square)(size_t n, double* z);                                                          // each part by itself
-  void (*flux)(size_t n, const double* g, const double* f, double* out);                        // out = -i g f
-  void (*combine2)(size_t n, const double* a, const double* x, const double* b, const double* y, double* out);
-  void (*stage_c)(size_t n, const double* e, const double* x, const double* q, const double* nb, const double* nv, double* out);
-  void (*finish)(size_t n, const double* const* coefficients, double* v, const double* nv, const double* na, const double* nb,
-                 const double* nc);  // coefficients E, f1, f2, f3: v = E v + f1 nv + f2 (na + nb) + f3 nc
+  // In-place radix-4 pass over `blocks` neighbours of n elements: to digit-reversed order, and back; butterfly2 is radix 2.
+  void (*dif4)(size_t n, size_t blocks, double* x, const double* tw, size_t re, size_t im);
+  void (*dit4)(size_t n, size_t blocks, double* x, const double* tw, size_t re, size_t im);
+  void (*butterfly2)(size_t blocks, double* x);
+  void (*square)(size_t n, double* z);  // each part by itself
+  // The stages of ETDRK4 with N = -i g f, fused: f is read from grid, the modes of the next stage replace it there.
+  void (*stage1)(size_t n, const double* g, const double* e2, const double* q, const double* v, double* grid, double* nv, double* a);
+  void (*stage2)(size_t n, const double* g, const double* e2, const double* q, const double* v, double* grid, double* sum);
+  void (*stage3)(size_t n, const double* g, const double* e2, const double* q, const double* a, const double* nv, double* grid,
+                 double* sum);
+  void (*stage4)(size_t n, const double* g, const double* const* coefficients, const double* nv, const double* sum, double* grid,
+                 double* v);  // coefficients e, f1, f2, f3
 };
 const LaneKernels& lane_kernels();       // the fastest this machine runs
 const LaneKernels& base_lane_kernels();  // for tests
@@ -57,9 +63,14 @@ class LaneFft {
   size_t size() const { return n_; }
   void forward(double* data) { transform(data, 0, kLanes); }
   void inverse(double* data) { transform(data, kLanes, 0); }  // without 1/n
+  // The same for pointwise work between the two: points in digit-reversed order, in place, cache by cache.
+  void modes_to_scrambled_points(double* data) { dif(data, n_, 0); }  // as inverse
+  void scrambled_points_to_modes(double* data) { dit(data, n_, 0); }  // as forward
 
  private:
   void transform(double* data, size_t re, size_t im);
+  void dif(double* data, size_t n, size_t pass);
+  void dit(double* data, size_t n, size_t pass);
   size_t n_;
   std::vector<std::vector<double>> twiddles_;  // per radix-4 pass
   LaneArray scratch_;

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <complex>
 #include <numbers>
+#include <utility>
 
 namespace ups::data {
 namespace {
@@ -30,36 +32,73 @@ PeriodicFlow::PeriodicFlow(size_t n, double length, double h, const Symbol& symb
     g_.push_back(0.5 * k / static_cast<double>(n));
   }
   etd_ = Etdrk4(eigenvalues, h);
-  for (LaneArray* array : {&a_, &b_, &c_, &nv_, &na_, &nb_, &nc_}) array->resize(count);
+  for (LaneArray* array : {&a_, &nv_, &sum_}) array->resize(count);
 }
 
-void PeriodicFlow::nonlinear(const LaneArray& modes, LaneArray& out) {
-  const LaneKernels& k = lane_kernels();
-  scatter(modes, cutoff_, n_, grid_);
-  fft_.inverse(grid_.data());
-  k.square(n_, grid_.data());
-  fft_.forward(grid_.data());
-  k.flux(cutoff_ + 1, g_.data(), grid_.data(), out.data());
-  k.flux(cutoff_, g_.data() + cutoff_ + 1, grid_.at(n_ - cutoff_), out.at(cutoff_ + 1));
+void PeriodicFlow::square_on_grid() {
+  std::fill(grid_.at(cutoff_ + 1), grid_.at(n_ - cutoff_), 0.0);
+  fft_.modes_to_scrambled_points(grid_.data());
+  lane_kernels().square(n_, grid_.data());
+  fft_.scrambled_points_to_modes(grid_.data());
 }
 
 void PeriodicFlow::step(FlowState& state, int64_t count) {
   assert(state.cutoff == cutoff_);
   const LaneKernels& k = lane_kernels();
-  const size_t m = 2 * cutoff_ + 1;
-  const double* last[4] = {etd_.e.data(), etd_.f1.data(), etd_.f2.data(), etd_.f3.data()};
-  const double *e2 = etd_.e2.data(), *q = etd_.q.data();
-  LaneArray& v = state.modes;
+  scatter(state.modes, cutoff_, n_, grid_);
+  // Modes 0..K, then -K..-1: where each part starts among the modes and on the grid, and how long it is.
+  struct Part {
+    size_t mode, point, count;
+  };
+  const Part parts[] = {{0, 0, cutoff_ + 1}, {cutoff_ + 1, n_ - cutoff_, cutoff_}};
   for (int64_t i = 0; i < count; ++i) {
-    nonlinear(v, nv_);
-    k.combine2(m, e2, v.data(), q, nv_.data(), a_.data());
-    nonlinear(a_, na_);
-    k.combine2(m, e2, v.data(), q, na_.data(), b_.data());
-    nonlinear(b_, nb_);
-    k.stage_c(m, e2, a_.data(), q, nb_.data(), nv_.data(), c_.data());
-    nonlinear(c_, nc_);
-    k.finish(m, last, v.data(), nv_.data(), na_.data(), nb_.data(), nc_.data());
+    square_on_grid();
+    for (const auto& [m, p, n] : parts) {
+      k.stage1(n, &g_[m], &etd_.e2[m], &etd_.q[m], state.modes.at(m), grid_.at(p), nv_.at(m), a_.at(m));
+    }
+    square_on_grid();
+    for (const auto& [m, p, n] : parts) {
+      k.stage2(n, &g_[m], &etd_.e2[m], &etd_.q[m], state.modes.at(m), grid_.at(p), sum_.at(m));
+    }
+    square_on_grid();
+    for (const auto& [m, p, n] : parts) {
+      k.stage3(n, &g_[m], &etd_.e2[m], &etd_.q[m], a_.at(m), nv_.at(m), grid_.at(p), sum_.at(m));
+    }
+    square_on_grid();
+    for (const auto& [m, p, n] : parts) {
+      const double* last[] = {&etd_.e[m], &etd_.f1[m], &etd_.f2[m], &etd_.f3[m]};
+      k.stage4(n, &g_[m], last, nv_.at(m), sum_.at(m), grid_.at(p), state.modes.at(m));
+    }
   }
+}
+
+std::vector<double> remove_means(FlowState& state) {
+  std::vector<double> means;
+  for (size_t q = 0; q < kSignals; ++q) means.push_back(std::exchange(state.modes.at(0)[signal_offset(q)], 0.0));
+  return means;
+}
+
+// A lane holds Z = A + iB of two real signals: A_k = (Z_k + conj(Z_-k))/2, B_k = (Z_k - conj(Z_-k))/2i.
+FlowState shifted(const FlowState& state, double length, const std::vector<double>& shift, const std::vector<double>& mean) {
+  using Complex = std::complex<double>;
+  FlowState out = state;
+  for (size_t q = 0; q < kSignals; ++q) out.modes.at(0)[signal_offset(q)] += mean[q];
+  for (size_t m = 1; m <= state.cutoff; ++m) {
+    const double *plus = state.modes.at(m), *minus = state.modes.at(state.modes.size() - m);
+    double *to_plus = out.modes.at(m), *to_minus = out.modes.at(state.modes.size() - m);
+    const double k = 2 * std::numbers::pi / length * static_cast<double>(m);
+    for (size_t l = 0; l < kLanes; ++l) {
+      const Complex z(plus[l], plus[kLanes + l]), w(minus[l], -minus[kLanes + l]);
+      const Complex a = 0.5 * (z + w) * std::polar(1.0, -k * shift[2 * l]);
+      const Complex b = Complex(0, -0.5) * (z - w) * std::polar(1.0, -k * shift[2 * l + 1]);
+      const Complex p = a + Complex(0, 1) * b, n = std::conj(a) + Complex(0, 1) * std::conj(b);
+      to_plus[l] = p.real();
+      to_plus[kLanes + l] = p.imag();
+      to_minus[l] = n.real();
+      to_minus[kLanes + l] = n.imag();
+    }
+  }
+  return out;
 }
 
 FlowState to_modes(const LaneArray& points, size_t cutoff) {

@@ -25,18 +25,22 @@ class PeriodicFlow {
   void step(FlowState& state, int64_t count);
 
  private:
-  void nonlinear(const LaneArray& modes, LaneArray& out);  // out = -(i k / 2) FFT(u^2), cut
+  void square_on_grid();  // grid: modes -> FFT(u^2), in place
   size_t n_, cutoff_;
   Etdrk4 etd_;
   std::vector<double> g_;  // k / (2 n), per stored mode
   LaneFft fft_;
-  LaneArray grid_, a_, b_, c_, nv_, na_, nb_, nc_;
+  LaneArray grid_, a_, nv_, sum_;
 };
 
 // Samples on n equidistant points (element j = point j), n a power of two -> modes up to `cutoff`.
 FlowState to_modes(const LaneArray& points, size_t cutoff);
 // Values on n equidistant points; n may be smaller than 2 cutoff + 1 (then points are skipped, never aliased differently).
 LaneArray to_points(const FlowState& state, size_t n);
+// Takes the means out of the modes; they come back in the order of the signals.
+std::vector<double> remove_means(FlowState& state);
+// Every signal q moved to the right by shift[q] and raised by mean[q].
+FlowState shifted(const FlowState& state, double length, const std::vector<double>& shift, const std::vector<double>& mean);
 // Truncates or pads with zeros.
 FlowState with_cutoff(const FlowState& state, size_t cutoff);
 // Largest |u_k| with lo <= |k| <= hi over all signals.

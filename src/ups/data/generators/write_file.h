@@ -8,7 +8,7 @@
 namespace ups::data {
 
 // Raise it when a change alters numbers: files record it and unfinished ones of another version are not continued.
-inline constexpr const char* kGeneratorVersion = "ups-data 0.1.0";
+inline constexpr const char* kGeneratorVersion = "ups-data 0.1.1";
 
 int64_t floats_per_sample(const GeneratorInfo& info, const GenerateSettings& settings);
 
