@@ -64,8 +64,10 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   const std::string prefix = args.output_prefix.empty() ? session.dir.file("eval/evaluation").string() : args.output_prefix;
   const auto files = write_evaluation(prefix, sets, extra);
   io::write_text_atomic(prefix + ".config.yaml", session.loaded.yaml());
-  log::info("\n" + table_text(rows));
-  for (const auto& line : verdict(rows)) log::info(line);
+  std::string report = table_text(rows);
+  for (const auto& line : verdict(rows)) report += "\n" + line;
+  io::write_text_atomic(prefix + ".txt", report + "\n");
+  log::info("\n" + report);
   log::info("written: " + files[0] + ", " + files[1]);
   if (!args.save_predictions.empty()) log::info("predictions: " + args.save_predictions);
   if (args.plots) {
