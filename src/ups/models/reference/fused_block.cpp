@@ -28,7 +28,11 @@ void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, c
 }
 
 struct BlockFunction : torch::autograd::Function<BlockFunction> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const variable_list& params, int64_t group, int64_t heads) {
+  // Parameters are a pack: autograd sees tensors among the arguments, not in a vector.
+  template <class... Params>
+  static Tensor forward(AutogradContext* ctx, int64_t group, int64_t heads, const Tensor& x_in, const Params&... parameters) {
+    static_assert(sizeof...(Params) == kSlots);
+    const variable_list params{parameters...};
     const BlockKernels& k = block_kernels();
     const Tensor x = x_in.contiguous();
     const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2), rows = batch * tokens, hidden = params[kInW].size(0);
@@ -68,12 +72,12 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
     const auto options = x.options();
     const float* dy = grad.const_data_ptr<float>();
 
-    variable_list out(kSlots + 3);  // x, parameters, group, heads
-    for (size_t i = 0; i < kSlots; ++i) out[i + 1] = at::empty_like(kept[i]);
-    const auto g = [&](int i) { return out[static_cast<size_t>(i) + 1].mutable_data_ptr<float>(); };
+    variable_list out(kSlots + 3);  // group, heads, x, parameters
+    for (size_t i = 0; i < kSlots; ++i) out[i + 3] = at::empty_like(kept[i]);
+    const auto g = [&](int i) { return out[static_cast<size_t>(i) + 3].mutable_data_ptr<float>(); };
     const Tensor d_act = at::empty({rows, hidden}, options), d_normed = at::empty({rows, width}, options), d_mid = at::empty_like(x);
     const Tensor scratch = at::empty({k.scratch_floats(shape)}, options);
-    out[0] = at::empty_like(x);
+    out[2] = at::empty_like(x);
     float* da = d_act.mutable_data_ptr<float>();
 
     gemm(true, false, width, hidden, rows, dy, act.const_data_ptr<float>(), 0.f, g(kOutW));
@@ -85,18 +89,11 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
     k.layer_norm_backward(rows, width, mid.const_data_ptr<float>(), stats.const_data_ptr<float>(), p(kFfNormW),
                           d_normed.const_data_ptr<float>(), dy, d_mid.mutable_data_ptr<float>(), g(kFfNormW), g(kFfNormB));
     k.attention_backward(shape, x.const_data_ptr<float>(), attention_tensors<const float>(p), saved.const_data_ptr<float>(),
-                         d_mid.const_data_ptr<float>(), out[0].mutable_data_ptr<float>(), attention_tensors<float>(g),
+                         d_mid.const_data_ptr<float>(), out[2].mutable_data_ptr<float>(), attention_tensors<float>(g),
                          scratch.mutable_data_ptr<float>());
     return out;
   }
 };
-
-variable_list block_parameters(const Block& b) {
-  return {b.attn_norm.weight(),     b.attn_norm.bias(),      b.attn.q_proj.weight(),   b.attn.q_proj.bias(),    b.attn.k_proj.weight(),
-          b.attn.k_proj.bias(),     b.attn.v_proj.weight(),  b.attn.v_proj.bias(),     b.attn.out_proj.weight(), b.attn.out_proj.bias(),
-          b.attn.q_norm.weight(),   b.attn.k_norm.weight(),  b.ff_norm.weight(),       b.ff_norm.bias(),        b.ff_in.weight(),
-          b.ff_in.bias(),           b.ff_out.weight(),       b.ff_out.bias()};
-}
 
 constexpr int64_t kMaxTokens = 1024;  // scratch grows with tokens^2 only through one head's scores; beyond this the plain path is as good
 constexpr int64_t kMaxHeadDim = 64;
@@ -110,7 +107,12 @@ bool can_fuse(const Block& block, const Tensor& x) {
 }
 
 Tensor fused_block(const Block& block, const Tensor& x) {
-  return BlockFunction::apply(x, block_parameters(block), block.config().group_size, block.config().num_heads);
+  const GroupAttention& a = block.attn;
+  return BlockFunction::apply(block.config().group_size, block.config().num_heads, x, block.attn_norm.weight(), block.attn_norm.bias(),
+                              a.q_proj.weight(), a.q_proj.bias(), a.k_proj.weight(), a.k_proj.bias(), a.v_proj.weight(),
+                              a.v_proj.bias(), a.out_proj.weight(), a.out_proj.bias(), a.q_norm.weight(), a.k_norm.weight(),
+                              block.ff_norm.weight(), block.ff_norm.bias(), block.ff_in.weight(), block.ff_in.bias(),
+                              block.ff_out.weight(), block.ff_out.bias());
 }
 
 }  // namespace ups::models::reference
