@@ -48,6 +48,19 @@ function(ups_program name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
+# UPS_SOURCE_DIR and UPS_BINARY_DIR for the sources that use them, and no others: ccache then serves the rest to every clone.
+function(ups_path_macros)
+  foreach(source ${ARGN})
+    cmake_path(ABSOLUTE_PATH source)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    file(STRINGS ${source} uses REGEX "UPS_(SOURCE|BINARY)_DIR" LIMIT_COUNT 1)
+    if(uses)
+      set_source_files_properties(${source} PROPERTIES
+        COMPILE_DEFINITIONS "UPS_SOURCE_DIR=\"${CMAKE_SOURCE_DIR}\";UPS_BINARY_DIR=\"${CMAKE_BINARY_DIR}/bin\"")
+    endif()
+  endforeach()
+endfunction()
+
 # ups_test(NAME SOURCES .. DEPS .. [LABELS unit] [TIMEOUT 600] [TORCH]): one Catch2 program = one CTest entry.
 function(ups_test name)
   cmake_parse_arguments(A "TORCH" "TIMEOUT" "SOURCES;DEPS;LABELS;ARGS" ${ARGN})
@@ -61,7 +74,7 @@ function(ups_test name)
   target_link_libraries(${name} PRIVATE ${A_DEPS} ups_flags
     $<IF:$<BOOL:${A_TORCH}>,ups_test_main_torch,ups_test_main> Catch2::Catch2)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
-  target_compile_definitions(${name} PRIVATE UPS_SOURCE_DIR="${CMAKE_SOURCE_DIR}" UPS_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
+  ups_path_macros(${A_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
