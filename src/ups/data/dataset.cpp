@@ -69,6 +69,8 @@ class FileDataset final : public Dataset {
   int64_t bytes_selected() const override { return static_cast<int64_t>(used().size()) * trajectory_floats() * 4; }
   int64_t bytes_resident() const override { return static_cast<int64_t>((cache_.size() + coeff_cache_.size()) * sizeof(float)); }
 
+  int64_t memory_budget() const override { return budget_; }
+
   std::vector<double> params(int64_t trajectory) const override {
     std::vector<double> out;
     for (const auto& entry : sources_[locate(trajectory).file]->info().params) out.push_back(entry.second);
@@ -150,8 +152,9 @@ class FileDataset final : public Dataset {
     o.tasks = options_.task;
     o.field_name = options_.field_name;
     o.limits.max_dataset_bytes = max_dataset_bytes_;
-    o.limits.chunk_cache_bytes = budget_ / 4;
     choices_ = choose_files(options_);
+    constexpr int64_t kOpenDatasets = 5;  // per file: the channels of CFD, or the groups kept open
+    o.limits.chunk_cache_bytes = budget_ / 4 / (kOpenDatasets * static_cast<int64_t>(choices_.size()));
     for (const FileChoice& c : choices_) {
       offsets_.push_back(offsets_.empty() ? 0 : offsets_.back() + sources_.back()->info().trajectories);
       sources_.push_back(open_source(c.path, o));

@@ -28,6 +28,7 @@ class Dataset {
   virtual int64_t bytes_on_disk() const = 0;
   virtual int64_t bytes_selected() const = 0;
   virtual int64_t bytes_resident() const = 0;
+  virtual int64_t memory_budget() const { return int64_t{512} << 20; }  // data.memory_budget; prefetching takes a share of it
 };
 
 }  // namespace ups::data

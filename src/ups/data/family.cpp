@@ -57,7 +57,14 @@ const Entry* find(const std::string& family) {
   return nullptr;
 }
 
-std::string stem_of(const std::string& path) { return lower(std::filesystem::path(path).stem().string()); }
+// Without .h5 or .hdf5 only: "burgers_nu0.01" has no extension.
+std::string plain_stem(const std::string& path) {
+  const std::filesystem::path p(path);
+  const std::string extension = lower(p.extension().string());
+  return extension == ".h5" || extension == ".hdf5" ? p.stem().string() : p.filename().string();
+}
+
+std::string stem_of(const std::string& path) { return lower(plain_stem(path)); }
 
 const io::H5Attribute* attribute(const std::vector<io::H5Attribute>& all, std::string_view name) {
   for (const io::H5Attribute& a : all) {
@@ -115,7 +122,7 @@ Family find_family(const std::string& path, const std::string& format, const std
   if (const io::H5Attribute* g = attribute(root, "generator"); g && !g->texts.empty() && find(g->texts[0])) name = g->texts[0];
   if (name.empty()) name = family_from_name(path);
   if (name.empty()) name = family_from_params(format, root);
-  if (tasks.empty()) return name.empty() ? Family{std::filesystem::path(path).stem().string(), false} : Family{name, true};
+  if (tasks.empty()) return name.empty() ? Family{plain_stem(path), false} : Family{name, true};
   if (name.empty()) return {tasks[0], true};
   for (const std::string& t : tasks) {
     if (serves_task(name, t)) return {name, true};

@@ -18,7 +18,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxDatasets = 12;  // a per-group file has thousands of the same kind
+constexpr size_t kMaxDatasets = 8;  // a per-group file has thousands of the same kind
 
 json dataset_record(const io::H5DatasetInfo& d) {
   return {{"path", d.path},       {"type", d.type},       {"shape", d.shape}, {"layout", d.layout}, {"chunk", d.chunk},

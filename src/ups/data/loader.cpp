@@ -109,8 +109,8 @@ struct Loader::Impl {
   };
 
   Impl(Dataset& data, const Normalizer& normalizer, LoaderSpec spec) : maker(data, normalizer, spec) {
-    constexpr int64_t kQueueBytes = int64_t{128} << 20;  // part of data.memory_budget that prefetching may take
-    depth = std::clamp<int64_t>(kQueueBytes / std::max<int64_t>(maker.batch_bytes(), 1), 1, 2 * spec.workers + 1);
+    const int64_t left = std::max<int64_t>(data.memory_budget() - data.bytes_resident(), 0);
+    depth = std::clamp<int64_t>(left / 4 / std::max<int64_t>(maker.batch_bytes(), 1), 1, 2 * spec.workers + 1);
     for (int64_t i = 0; i < spec.workers; ++i) threads.emplace_back([this] { work(); });
   }
 

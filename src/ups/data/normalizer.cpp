@@ -119,6 +119,27 @@ Normalizer Normalizer::fit(Dataset& data, const std::string& mode) {
   return out;
 }
 
+std::vector<double> delta_rms(Dataset& data, const Normalizer& normalizer, int64_t stride) {
+  const SetInfo& info = data.info();
+  const size_t channels = static_cast<size_t>(info.channels), cells = static_cast<size_t>(info.cells());
+  std::vector<double> sum(channels, 0.0);
+  std::vector<float> a(channels * cells), b(a.size());
+  double count = 0;
+  for (int64_t n : data.members(Split::train)) {
+    for (int64_t t = 0; t + stride < info.frames; ++t) {
+      data.read(n, t, 1, a);
+      data.read(n, t + stride, 1, b);
+      for (size_t c = 0; c < channels; ++c) sum[c] += squared_distance(a.data() + c * cells, b.data() + c * cells, cells);
+      count += static_cast<double>(cells);
+    }
+  }
+  for (size_t c = 0; c < channels; ++c) {
+    const double rms = count > 0 ? std::sqrt(sum[c] / count) / normalizer.std[c] : 0;
+    sum[c] = rms > 0 ? rms : 1.0;
+  }
+  return sum;
+}
+
 void Normalizer::apply(std::span<float> fields, int64_t channels, int64_t cells) const {
   const size_t n = static_cast<size_t>(cells);
   for (size_t row = 0; (row + 1) * n <= fields.size(); ++row) {

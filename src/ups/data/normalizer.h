@@ -28,4 +28,7 @@ struct Normalizer {
   std::string hash() const;
 };
 
+// As Normalizer::delta_rms for frames that are `stride` apart (training.time_stride).
+std::vector<double> delta_rms(Dataset& data, const Normalizer& normalizer, int64_t stride);
+
 }  // namespace ups::data

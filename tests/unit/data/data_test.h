@@ -10,6 +10,14 @@
 #include "ups/core/log.h"
 #include "ups/data/dataset.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UPS_TEST_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UPS_TEST_ASAN 1
+#endif
+#endif
+
 namespace ups::test {
 
 // Options for one file whose last two trajectories are val and test.

@@ -411,3 +411,35 @@ TEST_CASE("several parameter files are one set; files that do not fit are named"
   o.task = {"advection1d"};
   CHECK(is_data_error(error_of([&] { Dataset::open(o); }), "burgers1d"));
 }
+
+TEST_CASE("files are found below data.root by task; shard_limit; names without extension") {
+  const TempDir dir;
+  log::set_level(log::Level::error);
+  for (const char* nu : {"0.01", "0.1"}) {
+    make_burgers(dir.file(std::string("1D_Burgers_Sols_Nu") + nu + ".hdf5"), 100, 3, 8, std::stod(nu));
+  }
+  make_burgers(dir.file("1D_Advection_Sols_beta1.0.hdf5"), 4, 3, 8);
+  std::ofstream(dir.file("notes.txt")) << "not data";
+  DataOptions o;
+  o.root = dir.path().string();
+  o.task = {"burgers1d"};
+  CHECK(Dataset::open(o)->info().trajectories == 200);
+  o.shard_limit = 1;
+  CHECK(Dataset::open(o)->info().trajectories == 100);
+  o.task = {"burgers1d", "advection1d"};
+  CHECK(error_of([&] { Dataset::open(o); }).code() == ExitCode::usage);
+  CHECK(error_of([] { Dataset::open(DataOptions()); }).code() == ExitCode::usage);
+  o.task = {};
+  o.shard_limit.reset();
+  make_burgers(dir.file("burgers_nu0.25"), 100, 3, 8, 0.25);
+  o.files = {dir.file("burgers_nu0.25")};
+  CHECK(Dataset::open(o)->params(0) == std::vector<double>{0.25});
+  o.memory_budget = "64KiB";  // too small for RAM: auto streams, ram says so
+  CHECK(Dataset::open(o)->bytes_resident() > 0);
+  o.memory_budget = "4KiB";
+  CHECK(Dataset::open(o)->bytes_resident() == 0);
+  o.cache = "ram";
+  CHECK(error_of([&] { Dataset::open(o); }).code() == ExitCode::memory);
+  o.memory_budget = "many";
+  CHECK(error_of([&] { Dataset::open(o); }).code() == ExitCode::usage);
+}
