@@ -52,8 +52,8 @@ std::string tiny_config() {
     data::GenerateOptions darcy;
     darcy.name = "darcy2d";
     darcy.out = (scratch() / "darcy.hdf5").string();
-    darcy.count = 40;
-    darcy.nx = 8;
+    darcy.count = 140;
+    darcy.nx = 16;
     darcy.threads = 1;
     data::generate(darcy);
     const std::string file = (scratch() / "tiny.yaml").string();

@@ -1,9 +1,14 @@
 #include "ups/run/eval_models.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <future>
+
 #include "ups/core/rng.h"
+#include "ups/run/session.h"
 #include "ups/run/stage_factory.h"
 
 namespace ups::run {
@@ -61,6 +66,23 @@ Tensor sample_noise(const Tensor& like, std::span<const int64_t> trajectory, int
   return models::keyed_noise(like.sizes(), keys, like.options());
 }
 
+// work(first, count) over [0, n) on one thread per core. Small models gain little from threads inside an operation, so whole samples
+// are shared out; each sample's result does not depend on how.
+template <class Work>
+void over_samples(int64_t n, Work work) {
+  const int64_t threads = std::min<int64_t>(default_threads(), n);
+  std::vector<std::future<void>> parts;
+  for (int64_t i = 0; i < threads; ++i) {
+    const int64_t first = i * n / threads, count = (i + 1) * n / threads - first;
+    parts.push_back(std::async(i + 1 == threads ? std::launch::deferred : std::launch::async, [&work, first, count] {
+      at::set_num_threads(1);
+      const at::NoGradGuard no_grad;
+      work(first, count);
+    }));
+  }
+  for (auto& p : parts) p.get();
+}
+
 // next(z, condition, trajectory, step, member) on normalised fields.
 template <class Next>
 EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochastic, Next next) {
@@ -70,9 +92,13 @@ EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochas
   m.stochastic = stochastic;
   m.predict = [&s, next](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
                          std::span<float> out) {
-    const at::NoGradGuard no_grad;
-    const Tensor z = normalised(s, in, static_cast<int64_t>(trajectory.size()), false);
-    physical_out(s, next(z, condition_for(s, trajectory), trajectory, step, member), out);
+    const size_t frame = static_cast<size_t>(s.info().channels * s.info().cells());
+    over_samples(static_cast<int64_t>(trajectory.size()), [&](int64_t first, int64_t count) {
+      const auto ids = trajectory.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+      const size_t begin = static_cast<size_t>(first) * frame, size = static_cast<size_t>(count) * frame;
+      const Tensor z = normalised(s, in.subspan(begin, size), count, false);
+      physical_out(s, next(z, condition_for(s, ids), ids, step, member), out.subspan(begin, size));
+    });
   };
   return m;
 }

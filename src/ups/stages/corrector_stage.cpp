@@ -180,10 +180,10 @@ void ShortcutStage::after_update() {
 
 at::Tensor ShortcutStage::shortcut_loss(const Rows& r, const train::StepContext& context) const {
   const int64_t n = r.z.size(0);
-  // Step sizes 1/8 .. 1; the first quarter of the training has only the small ones.
-  const int64_t sizes = context.progress < 0.25 ? 2 : 4;
-  const at::Tensor draw = models::uniform_like({n}, mix_seed(context.noise_key, 3), r.z.options());
-  const at::Tensor level = (draw * static_cast<double>(sizes)).floor().clamp_max(static_cast<double>(sizes - 1));  // 0: 1/8 .. 3: 1
+  // Step sizes 1/8 .. 1, the first quarter of the training only the small ones. Rows get them by place: batches are shuffled, and the
+  // rows of the smallest step, which ask the teacher, lie together.
+  const int64_t sizes = context.progress < 0.25 ? 2 : 4, smallest = (n + sizes - 1) / sizes;
+  const at::Tensor level = at::floor(at::arange(n, r.z.options()) * (static_cast<double>(sizes) / static_cast<double>(n))).clamp_max(static_cast<double>(sizes - 1));
   const at::Tensor s = at::exp2(level - 3);
   const at::Tensor slots = at::exp2(3 - level);  // tau on the grid {1, 1 - s, .., s}
   const at::Tensor slot = (models::uniform_like({n}, mix_seed(context.noise_key, 4), r.z.options()) * slots).floor();
@@ -193,12 +193,16 @@ at::Tensor ShortcutStage::shortcut_loss(const Rows& r, const train::StepContext&
   at::Tensor wanted;
   {
     const at::NoGradGuard no_grad;
-    const at::Tensor half = s / 2, smallest = along(level < 0.5, r.r);
+    const at::Tensor half = s / 2;
     const auto half_step = [&](const at::Tensor& state, const at::Tensor& time) {
       // Below 1/8 the flow map is the teacher's velocity.
-      const at::Tensor by_teacher = teacher_->velocity(state, r.z, r.z_op, r.condition, time, filled(r.z, 0.0));
-      const at::Tensor by_average = average_->velocity(state, r.z, r.z_op, r.condition, time, half);
-      return at::where(smallest, by_teacher, by_average);
+      const Rows first = part(r, 0, smallest), rest = part(r, smallest, n - smallest);
+      const at::Tensor by_teacher = teacher_->velocity(state.narrow(0, 0, smallest), first.z, first.z_op, first.condition,
+                                                       time.narrow(0, 0, smallest), filled(first.z, 0.0));
+      if (smallest == n) return by_teacher;
+      const at::Tensor by_average = average_->velocity(state.narrow(0, smallest, n - smallest), rest.z, rest.z_op, rest.condition,
+                                                       time.narrow(0, smallest, n - smallest), half.narrow(0, smallest, n - smallest));
+      return at::cat({by_teacher, by_average}, 0);
     };
     const at::Tensor u1 = half_step(x, tau);
     const at::Tensor u2 = half_step(x - along(half, x) * u1, tau - half);

@@ -13,7 +13,7 @@ at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
   at::Tensor sum;
   for (int64_t axis = 2; axis < p.dim(); ++axis) {
     const auto energy = [axis](const at::Tensor& f) {
-      return at::fft_rfft(f.to(at::kFloat), c10::nullopt, axis).abs().square().transpose(axis, -1).flatten(2, -2).mean(2);
+      return at::fft_rfft(f.to(at::kFloat), c10::nullopt, axis).abs().square().transpose(axis, -1).reshape({f.size(0), f.size(1), -1, f.size(axis) / 2 + 1}).mean(2);
     };
     const at::Tensor ey = energy(y), floor = 1e-6 * ey.amax(-1, true);
     const at::Tensor e = (at::log10(energy(p) + floor) - at::log10(ey + floor)).abs().mean();

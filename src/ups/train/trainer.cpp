@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <cmath>
@@ -16,6 +17,7 @@ namespace ups::train {
 namespace {
 
 constexpr int64_t kMaxSkipsInARow = 20;
+constexpr double kUnset = 1e308;
 constexpr double kMinImprovement = 1e-6;  // of the reference's comparison: score + 1e-6 < best
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -254,7 +256,7 @@ Snapshot Trainer::snapshot(bool is_best, bool is_last) {
   state_.scale = scale.scale;
   state_.growth_tracker = scale.growth_tracker;
   if (plateau_) {
-    state_.plateau_best = plateau_->state().best;
+    state_.plateau_best = std::clamp(plateau_->state().best, -kUnset, kUnset);  // infinite before the first observation; JSON has no inf
     state_.plateau_bad = plateau_->state().bad;
     state_.plateau_cooldown = plateau_->state().cooldown;
     state_.plateau_lrs = plateau_->lrs();
@@ -301,7 +303,8 @@ void Trainer::resume(const NamedTensors& model, const NamedTensors& ema, const N
   scale.scale = state.scale;
   scale.growth_tracker = state.growth_tracker;
   if (scaler_.enabled()) scaler_.load_state(scale);
-  if (plateau_) plateau_->load_state({state.plateau_best, state.plateau_bad, state.plateau_cooldown, state.plateau_lrs});
+  const double plateau_best = std::abs(state.plateau_best) >= kUnset ? std::copysign(INFINITY, state.plateau_best) : state.plateau_best;
+  if (plateau_) plateau_->load_state({plateau_best, state.plateau_bad, state.plateau_cooldown, state.plateau_lrs});
 }
 
 void Trainer::report(const StepResult&) {
