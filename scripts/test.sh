@@ -23,11 +23,12 @@ mkdir -p $logs
 for preset in $presets; do
   start=$SECONDS
   cmake --preset $preset > $logs/configure-$preset.log 2>&1 || { cat $logs/configure-$preset.log; exit 1; }
-  # Keep going: one file that does not compile should not hide the results of everything else.
+  # Keep going: all files that do not compile are named at once.
   if ! ninja -C build/$preset -j "$jobs" -k 0 > $logs/build-$preset.log 2>&1; then
     status=1
     grep -E -A15 '^FAILED|error:' $logs/build-$preset.log | head -150 || true
-    summary+="$preset: BUILD FAILED, see $logs/build-$preset.log"$'\n'
+    summary+="preset $preset: BUILD FAILED, see $logs/build-$preset.log"$'\n'
+    continue
   fi
   built=$((SECONDS - start)) start=$SECONDS
   only=(); [ $preset = release ] || only=(-L unit)

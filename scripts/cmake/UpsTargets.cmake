@@ -51,7 +51,7 @@ endfunction()
 # UPS_SOURCE_DIR and UPS_BINARY_DIR for the sources that use them, and no others: ccache then serves the rest to every clone.
 function(ups_path_macros)
   foreach(source ${ARGN})
-    cmake_path(ABSOLUTE_PATH source)
+    cmake_path(ABSOLUTE_PATH source NORMALIZE)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
     file(STRINGS ${source} uses REGEX "UPS_(SOURCE|BINARY)_DIR" LIMIT_COUNT 1)
     if(uses)

@@ -2,6 +2,7 @@
 //   tile      [rows][tp] floats, tp = tokens rounded up to whole vectors; padded tokens are never keys and have zero gradients
 //   y, yhat   features of one group after the layer norm; y / rms(y)
 //   q = Wq diag(gq) yhat + bq, k likewise, v = Wv y + bv: the RMS norms' weights are folded into the projections
+#pragma once
 
 namespace ups::models::reference::UPS_KERNEL_ISA {
 

@@ -1,6 +1,7 @@
 // Implementation of block_kernels.h for one instruction set. The including file defines UPS_KERNEL_ISA (namespace) and
 // UPS_KERNEL_BYTES (vector size) and is compiled with the matching flags. No standard library header may appear here or below: its
 // inline functions would be compiled with those flags too, and the linker could keep that copy for all callers.
+#pragma once
 #include "ups/models/reference/block_kernels.h"
 #include "ups/models/reference/block_kernels_vec.h"
 #include "ups/models/reference/block_kernels_attention.h"

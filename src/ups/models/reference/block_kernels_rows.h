@@ -1,4 +1,5 @@
 // Kernels on matrices stored row by row: layer norm, GELU, bias, column sums. Included by block_kernels_impl.h only.
+#pragma once
 
 namespace ups::models::reference::UPS_KERNEL_ISA {
 

@@ -1,5 +1,6 @@
 // Vectors of UPS_KERNEL_BYTES bytes by the compilers' vector extension. Included by block_kernels_impl.h only, after UPS_KERNEL_ISA
 // is defined: every instruction set has its own namespace, so no inline function is shared between files of different flags.
+#pragma once
 #include <cstdint>
 
 namespace ups::models::reference::UPS_KERNEL_ISA {
