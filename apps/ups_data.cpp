@@ -96,6 +96,7 @@ int main(int argc, char** argv) {
   ups::config::CommonFlags flags;
   ups::config::add_common(app, flags);
   app.require_subcommand(1);
+  app.fallthrough();  // --quiet and its kin also after the verb (the verbs inherit it)
   GenerateOptions options;
   std::vector<std::string> params;
   const CLI::App* generate = add_generate(app, options, params);
