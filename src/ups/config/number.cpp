@@ -138,4 +138,9 @@ std::string format_real(double value) {
   return {buffer, r.ptr};
 }
 
+std::string format_bound(double value) {
+  const bool whole = value == std::floor(value) && std::abs(value) < 1e9;
+  return whole ? std::to_string(static_cast<int64_t>(value)) : format_real(value);
+}
+
 }  // namespace ups::config

@@ -22,4 +22,6 @@ IntResult parse_integer(std::string_view text);  // [+-]?(0|[1-9][0-9]*)
 RealResult parse_real(std::string_view text);    // integers, 0.5, .5, 5., 3e-4; never inf or nan
 std::string format_real(double value);           // shortest text that reads back as the same double
 
+std::string format_bound(double value);          // for people: 1048576, 0.5, 1e+09
+
 }  // namespace ups::config

@@ -47,14 +47,12 @@ std::string shown(const Node& n) {
   return "a block";
 }
 
-std::string number_text(double v) { return format_real(v); }
-
 std::string with_range(const std::string& noun, const FieldInfo& i) {
   if (i.min && i.max) {
-    return noun + " in " + (i.open_min ? "(" : "[") + number_text(*i.min) + ", " + number_text(*i.max) + (i.open_max ? ")" : "]");
+    return noun + " in " + (i.open_min ? "(" : "[") + format_bound(*i.min) + ", " + format_bound(*i.max) + (i.open_max ? ")" : "]");
   }
-  if (i.min) return noun + (i.open_min ? " > " : " >= ") + number_text(*i.min);
-  if (i.max) return noun + (i.open_max ? " < " : " <= ") + number_text(*i.max);
+  if (i.min) return noun + (i.open_min ? " > " : " >= ") + format_bound(*i.min);
+  if (i.max) return noun + (i.open_max ? " < " : " <= ") + format_bound(*i.max);
   return noun;
 }
 
@@ -179,7 +177,17 @@ bool read_real_or_text(ReadContext& c, const Node& n, const std::string& path, c
   return true;
 }
 
-void read_free_form(const Node& n, std::string& out) { out = n.is_null() ? std::string() : to_json(n); }
+// Free-form text is kept as written: ${env:NAME} stays unreplaced there.
+void read_free_form(const Node& n, std::string& out) {
+  Node kept = n;
+  const std::function<void(Node&)> restore = [&](Node& node) {
+    if (!node.redacted.empty()) node.text = node.redacted;
+    for (Node& item : node.items) restore(item);
+    for (Entry& e : node.entries) restore(e.value);
+  };
+  restore(kept);
+  out = kept.is_null() ? std::string() : to_json(kept);
+}
 
 void report_unknown(ReadContext& c, const Node& map, const std::string& path, const std::set<std::string, std::less<>>& known) {
   for (const Entry& e : map.entries) {

@@ -70,7 +70,7 @@ class ReadVisitor {
     if (!report_status(c_, *e, path, info)) return;
     if (!read(e->value, field, path, info)) return;
     c_.places[path] = e->value.place;
-    if (!e->value.redacted.empty()) c_.redacted[path] = e->value.redacted;
+    keep_redacted(e->value, path);
   }
 
   std::set<std::string, std::less<>> known;
@@ -114,6 +114,7 @@ class ReadVisitor {
         std::string one;
         if (!read_text(c_, n, p, i, one)) return false;
         f = {one};
+        keep_redacted(n, p + "[0]");
         return true;
       }
     }
@@ -132,6 +133,7 @@ class ReadVisitor {
     T value{};  // std::vector<bool> has no element references
     if (!read(n, value, p, i)) return false;
     values[k] = std::move(value);
+    keep_redacted(n, p);
     return true;
   }
   template <class T>
@@ -142,7 +144,10 @@ class ReadVisitor {
     }
     std::map<std::string, T> values;
     bool ok = true;
-    for (const Entry& e : n.entries) ok = read(e.value, values[e.key], child(p, e.key), i) && ok;
+    for (const Entry& e : n.entries) {
+      keep_redacted(e.value, child(p, e.key));
+      ok = read(e.value, values[e.key], child(p, e.key), i) && ok;
+    }
     if (ok) f = std::move(values);
     return ok;
   }
@@ -158,6 +163,10 @@ class ReadVisitor {
     T::fields(f, inner);
     report_unknown(c_, n, p, inner.known);
     return true;
+  }
+
+  void keep_redacted(const Node& n, const std::string& path) {
+    if (!n.redacted.empty()) c_.redacted[path] = n.redacted;
   }
 
   ReadContext& c_;

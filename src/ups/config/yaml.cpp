@@ -23,7 +23,14 @@ bool is_control(char ch) {
 // Builds our tree from yaml-cpp's events; yaml-cpp's own Node (shared, aliasing, hanging in LoadAll) is never used.
 class Builder : public YAML::EventHandler {
  public:
-  Builder(std::shared_ptr<const Source> source, const YamlLimits& limits) : source_(std::move(source)), limits_(limits) {}
+  Builder(std::string_view text, std::shared_ptr<const Source> source, const YamlLimits& limits)
+      : text_(text), source_(std::move(source)), limits_(limits) {
+    if (text_.substr(0, 3) == "\xEF\xBB\xBF") text_.remove_prefix(3);
+    line_starts_.push_back(0);
+    for (size_t i = 0; i < text_.size(); ++i) {
+      if (text_[i] == '\n') line_starts_.push_back(i + 1);
+    }
+  }
   Node take() { return std::move(root_); }
   bool seen_document() const { return documents_ > 0; }
 
@@ -42,6 +49,7 @@ class Builder : public YAML::EventHandler {
     for (const char c : value) {
       if (is_control(c)) fail(m, "a control character in a text", "remove the escape sequence");
     }
+    if (tag == "!") check_quotes(m);
     add(m, tag == "!" ? Node::string(value) : Node::plain(value));
   }
   void OnSequenceStart(const YAML::Mark& m, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
@@ -73,6 +81,19 @@ class Builder : public YAML::EventHandler {
     if (anchor != 0) fail(m, "anchors (&name) are not supported", "repeat the value or use include:");
     if (!tag.empty() && tag != "?" && tag != "!") fail(m, "tags are not supported, found '" + tag + "'", "remove it; quote the value if it is text");
     if (++nodes_ > limits_.nodes) fail(m, "more than " + std::to_string(limits_.nodes) + " values");
+  }
+
+  // yaml-cpp 0.7 takes the end of the file for the closing quote.
+  void check_quotes(const YAML::Mark& m) const {
+    const auto line = static_cast<size_t>(m.line);
+    if (line >= line_starts_.size()) return;
+    size_t at = line_starts_[line] + static_cast<size_t>(m.column);
+    if (at >= text_.size() || (text_[at] != '"' && text_[at] != '\'')) return;  // a block scalar
+    const char quote = text_[at];
+    for (++at; at < text_.size() && text_[at] != quote; ++at) {
+      if (quote == '"' && text_[at] == '\\') ++at;
+    }
+    if (at >= text_.size()) fail(m, "a quoted text without its closing quote");
   }
 
   bool expects_key() const { return !stack_.empty() && stack_.back().node.is_map() && !stack_.back().has_key; }
@@ -123,6 +144,7 @@ class Builder : public YAML::EventHandler {
       level.node.items.push_back(std::move(node));
       return;
     }
+    if (node.is_null() && node.place.line != level.key_place.line) node.place = level.key_place;  // yaml-cpp marks what follows
     Entry e;
     e.key = std::move(level.key);
     e.place = level.key_place;
@@ -131,6 +153,8 @@ class Builder : public YAML::EventHandler {
     level.has_key = false;
   }
 
+  std::string_view text_;
+  std::vector<size_t> line_starts_;
   std::shared_ptr<const Source> source_;
   YamlLimits limits_;
   Node root_;
@@ -175,9 +199,22 @@ void check_bytes(std::string_view text, const std::shared_ptr<const Source>& sou
   if (!is_valid_utf8(text)) throw usage_error(place_of_byte(text, first_invalid_utf8(text), source).text(), "invalid UTF-8", "save the file as UTF-8");
 }
 
+// "%YAML 1.1", "%PDF-1.4": yaml-cpp takes the line for a directive and the rest for nothing.
+void check_directive(std::string_view text, const std::shared_ptr<const Source>& source) {
+  size_t start = 0;
+  while (start < text.size()) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    const size_t first = text.find_first_not_of(" \t\r", start);
+    if (first < end && text[first] == '%') throw usage_error(place_of_byte(text, first, source).text(), "directives (%) are not supported", "remove the line");
+    if (first < end && text[first] != '#') return;
+    start = end + 1;
+  }
+}
+
 Node parse(std::string_view text, const std::shared_ptr<const Source>& source, const YamlLimits& limits) {
   check_bytes(text, source, limits);
-  Builder builder(source, limits);
+  check_directive(text, source);
+  Builder builder(text, source, limits);
   std::istringstream in{std::string(text)};
   try {
     YAML::Parser parser(in);
@@ -211,7 +248,9 @@ Node parse_flow(std::string_view text, std::shared_ptr<const Source> source, con
     // Inside brackets only flow syntax is possible; the newline ends a comment.
     root = parse("[" + std::string(text) + "\n]", source, limits);
   } catch (const Error& e) {
-    if (starts_with(e.message(), "YAML syntax") || starts_with(e.message(), "a second document"))
+    const bool shape = starts_with(e.message(), "YAML syntax") || starts_with(e.message(), "a second document") ||
+                       starts_with(e.message(), "a list or map cannot") || starts_with(e.message(), "an empty key");
+    if (shape)
       throw usage_error(source->name, what, "quote text that holds , [ ] { } or #");
     throw;
   }

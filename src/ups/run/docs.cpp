@@ -28,8 +28,8 @@ std::vector<std::string> texts(const std::vector<std::string_view>& v) { return 
 
 std::string range_text(const FieldInfo& i) {
   if (!i.min && !i.max) return {};
-  const std::string lo = i.min ? config::format_real(*i.min) : "-inf";
-  const std::string hi = i.max ? config::format_real(*i.max) : "inf";
+  const std::string lo = i.min ? config::format_bound(*i.min) : "-inf";
+  const std::string hi = i.max ? config::format_bound(*i.max) : "inf";
   return (i.open_min || !i.min ? "(" : "[") + lo + ", " + hi + (i.open_max || !i.max ? ")" : "]");
 }
 

@@ -103,6 +103,21 @@ std::string steady_stages(const Recipe& r) {
          "    warm_start_iters: [5, 10, 20]   # errors of a solver started from the prediction are reported after these\n";
 }
 
+// Comments behind values start in one column.
+std::string align_comments(const std::string& text) {
+  constexpr size_t kColumn = 44;
+  std::vector<std::string> lines = split(text, '\n');
+  for (std::string& line : lines) {
+    const size_t at = line.find(" #");
+    if (at == std::string::npos || line[0] == '#') continue;
+    const size_t end = line.find_last_not_of(' ', at) + 1;
+    const std::string comment = line.substr(at + 1);
+    line = line.substr(0, end);
+    line += std::string(end + 2 < kColumn ? kColumn - end : 2, ' ') + comment;
+  }
+  return join(lines, "\n");
+}
+
 }  // namespace
 
 const std::vector<std::string>& recipe_names() {
@@ -130,7 +145,7 @@ std::string recipe_text(const std::string& name) {
   text += r.steady ? steady_stages(r) : time_stages(r);
   text += "\nevaluation:\n  split: test\n  ensemble: 8                       # members of stochastic models\n";
   text += "\ncheckpoint:\n  every: 1                          # epochs\n  keep: 3\n";
-  return text;
+  return align_comments(text);
 }
 
 }  // namespace ups::run

@@ -81,8 +81,6 @@ void put_epochs(Loader& loader, Node& root, int64_t epochs, const std::string& s
 }
 
 void put_overrides(Loader& loader, Node& root, const Overrides& o, const std::string& stage, Findings& findings) {
-  if (const char* pdebench = std::getenv("PDEBENCH_ROOT"); pdebench != nullptr && *pdebench != '\0')
-    loader.put(root, "data.root", Node::string(pdebench), "environment PDEBENCH_ROOT");
   for (size_t i = 0; i < o.unsets.size(); ++i) {
     const std::string where = "--unset " + std::to_string(i + 1);
     if (run_schema().find(o.unsets[i]) == nullptr) {
@@ -171,6 +169,8 @@ LoadedConfig load(const Overrides& o, AddFiles&& add_files) {
 LoadedConfig load_run_config(const std::vector<std::string>& files, const Overrides& overrides) {
   return load(overrides, [&](Loader& loader, Node& root) {
     for (const auto& file : files) loader.add_file(root, file);
+    if (const char* pdebench = std::getenv("PDEBENCH_ROOT"); pdebench != nullptr && *pdebench != '\0')
+      loader.put(root, "data.root", Node::string(pdebench), "environment PDEBENCH_ROOT");
   });
 }
 

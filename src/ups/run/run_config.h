@@ -97,7 +97,7 @@ struct LoadedConfig {
 // Default < include < file < later file < environment (PDEBENCH_ROOT) < --epochs/--seed/.. < --set.
 // Throws config::ConfigErrors (exit 2) with up to 20 mistakes.
 LoadedConfig load_run_config(const std::vector<std::string>& files, const Overrides& overrides);
-// The same from text, for `init` and tests; includes are refused.
+// The same from text (a saved config.yaml, `init`, tests): includes are refused, the environment is not read.
 LoadedConfig load_run_config_text(const std::string& text, const std::string& name, const Overrides& overrides);
 // What LoadedConfig::hash holds.
 std::string config_hash(const LoadedConfig& loaded);

@@ -1,12 +1,20 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "ups/config/emit.h"
 #include "ups/config/number.h"
 #include "ups/core/error.h"
 #include "ups/core/text.h"
 #include "ups/run/run_config_internal.h"
 
 namespace ups::run {
+
+bool Checker::changed(const std::string& path) const {
+  if (!given(path)) return false;
+  const config::KeyInfo* key = run_schema().find(path);
+  const config::Node* node = tree_.at(path);
+  return key == nullptr || node == nullptr || config::to_flow(*node) != key->default_text;
+}
 
 void Checker::error(const std::string& path, const std::string& what, const std::string& hint) {
   // The nearest enclosing block that was given, if the key itself was not.
@@ -98,12 +106,12 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
   if (p.depths->empty()) error(path + ".depths", path + ".depths must not be empty", "for example [2, 2]");
   const auto unused = [&](const char* key, const char* owner) {
     const std::string full = path + "." + key;
-    if (given(full)) notice(full, "ignored: " + full + " (read by " + owner + " only)");
+    if (changed(full)) notice(full, "ignored: " + full + " (read by " + owner + " only)");
   };
   if (window) {
     for (const char* key : {"input_dim", "group_size"}) unused(key, "pdet_unet");
   } else {
-    for (const char* key : {"window", "periodic", "condition", "channel_mode", "local_mixing", "modes"}) unused(key, "pdet_window");
+    for (const char* key : {"window", "periodic", "condition", "channel_mode", "local_mixing", "modes", "norm", "attention"}) unused(key, "pdet_window");
     if (given(path + ".dropout") && p.dropout > 0) notice(path + ".dropout", "ignored: " + path + ".dropout (pdet_unet never uses it)");
   }
 }
@@ -161,7 +169,7 @@ void Checker::reference_keys() {
     if (key.info.status == KeyStatus::reference && given(key.path))
       notice(key.path, "ignored: " + key.path + " (read only by the reference architecture or objective)");
   }
-  if (given("training.dt")) notice("training.dt", "ignored: training.dt (the spacing of the data file rules outside the reference)");
+  if (changed("training.dt")) notice("training.dt", "ignored: training.dt (the spacing of the data file rules outside the reference)");
 }
 
 }  // namespace ups::run

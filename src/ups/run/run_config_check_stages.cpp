@@ -15,7 +15,7 @@ void Checker::optimizer(const optim::OptimizerOptions& o, const std::string& pat
     error(e.place(), e.place() + " " + e.message(), e.hint());
   }
   for (const config::KeyInfo& key : run_schema().keys()) {
-    if (!starts_with(key.path, path + ".") || !given(key.path)) continue;
+    if (!starts_with(key.path, path + ".") || !changed(key.path)) continue;
     const std::string name = key.path.substr(path.size() + 1);
     if (name.find('.') != std::string::npos || optim::uses_key(o, name)) continue;
     notice(key.path, "ignored: " + key.path + " (not used by optimizer " + o.name + ")");

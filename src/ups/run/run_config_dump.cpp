@@ -51,17 +51,17 @@ Node tree_of(const LoadedConfig& loaded) {
   return tree;
 }
 
-// Keeps what was given and differs from the schema's defaults (inside optional blocks: from the block's own defaults).
-void keep_differences(Node& node, const std::string& path, const Origins& origins) {
+// Keeps what was given and differs from the defaults; inside optional blocks everything that was given.
+void keep_differences(Node& node, const std::string& path, const Origins& origins, bool in_optional = false) {
   std::vector<Entry> kept;
   for (Entry& e : node.entries) {
     const std::string p = below(path, e.key);
     const config::KeyInfo* key = run_schema().find(p);
     if (key != nullptr && key->is_block) {
       const bool optional = key->nullable;
-      keep_differences(e.value, p, origins);
+      keep_differences(e.value, p, origins, in_optional || optional);
       if (e.value.entries.empty() && !optional) continue;
-    } else if (key != nullptr && (origins.count(p) == 0 || config::to_flow(e.value) == key->default_text)) {
+    } else if (key != nullptr && (origins.count(p) == 0 || (!in_optional && config::to_flow(e.value) == key->default_text))) {
       continue;
     }
     kept.push_back(std::move(e));

@@ -23,7 +23,7 @@ class Checker {
  public:
   Checker(const RunConfig& config, const std::map<std::string, config::Place>& places, config::Findings& findings,
           const std::string& stage)
-      : c_(config), places_(places), findings_(findings), stage_(stage) {}
+      : c_(config), tree_(*config::node_of(config)), places_(places), findings_(findings), stage_(stage) {}
   void run();
 
  private:
@@ -42,7 +42,11 @@ class Checker {
   void hidden_overrides();
   void reference_keys();
 
+  // Given, and not merely repeating the default (as a saved configuration does).
+  bool changed(const std::string& path) const;
+
   const RunConfig& c_;
+  const config::Node tree_;
   const std::map<std::string, config::Place>& places_;
   config::Findings& findings_;
   std::string stage_;

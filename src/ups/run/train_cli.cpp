@@ -23,6 +23,14 @@ std::optional<int64_t> integer(const std::string& option, const std::string& tex
   return r.value;
 }
 
+void check_stage(const std::string& stage) {
+  auto known = kStageNames;
+  known.emplace_back("all");
+  if (stage.empty() || std::find(known.begin(), known.end(), stage) != known.end()) return;
+  const std::string near = nearest(stage, known);
+  throw usage_error("--stage", "unknown stage '" + stage + "'", (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(known, ", ")));
+}
+
 void add_verbs(CLI::App& app, TrainArgs& a) {
   auto* init = app.add_subcommand("init", "Print a complete, commented configuration: ups-train init > config.yaml");
   init->add_option("--recipe", a.recipe, "One of: " + join(recipe_names(), ", "))->type_name("NAME")->capture_default_str();
@@ -102,6 +110,7 @@ void finish_train_args(const CLI::App& app, TrainArgs& a) {
     if (!a.configs.empty() || !a.stage.empty()) throw usage_error("", "init, schema and doctor take no --config and no --stage", "see ups-train --help");
     return;
   }
+  check_stage(a.stage);
   a.epochs = integer("--epochs", a.raw.epochs, 0);
   a.threads = integer("--threads", a.raw.threads, 1);
   a.seed = integer("--seed", a.raw.seed, 0);

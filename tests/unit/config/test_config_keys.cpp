@@ -1,0 +1,109 @@
+// The documented status of every key, the shipped files, the generated reference.
+#include <nlohmann/json.hpp>
+
+#include "config_test.h"
+#include "test_common.h"
+#include "ups/core/text.h"
+#include "ups/run/docs.h"
+#include "ups/run/init_recipes.h"
+#include "ups/run/run_config_internal.h"
+
+using namespace ups;
+using config_test::contains;
+
+namespace {
+
+// Every key of cli.md section 6 in UPS's spelling, with the status it is documented to have.
+// H: loads without a notice about it. N: loads, one notice "ignored: <canonical>". X: refused.
+struct Case {
+  const char* yaml;
+  char status;
+  const char* key;  // canonical path
+};
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+#include "ups_keys.inc"
+  };
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("keys in UPS's spelling have their documented status") {
+  std::map<char, int> count;
+  for (const Case& c : cases()) {
+    const auto errors = config_test::errors_of(c.yaml);
+    INFO(c.yaml << "\n" << (errors.empty() ? "" : errors[0]));
+    ++count[c.status];
+    if (c.status == 'X') {
+      REQUIRE(errors.size() == 1);
+      CHECK(contains(errors[0], c.key));
+      CHECK_FALSE(contains(errors[0], "unknown key"));
+      continue;
+    }
+    REQUIRE(errors.empty());
+    const std::string notices = join(config_test::load_text(c.yaml).notices, "\n");
+    INFO(notices);
+    const bool ignored = contains(notices, std::string("ignored: ") + c.key);
+    CHECK(ignored == (c.status != 'H'));
+    if (run::run_schema().find(c.key) == nullptr) FAIL("not a key: " << c.key);
+  }
+  std::printf("keys: %d H, %d R, %d N, %d X\n", count['H'], count['R'], count['N'], count['X']);
+}
+
+TEST_CASE("reference keys act when the reference is chosen") {
+  const char* text = "training: {semantics: reference, dt: 0.2, tau: 0.3, tau_distribution: {type: beta}}\n";
+  for (const auto& n : config_test::load_text(text).notices) CHECK_FALSE(contains(n, "training.tau"));
+}
+
+TEST_CASE("strict mode turns notices into errors with places") {
+  run::Overrides o;
+  o.strict = true;
+  CHECK(config_test::first_error("training:\n  compile_mode: x\n", o) == "c.yaml:2:3: ignored: training.compile_mode (has no meaning outside Python)");
+}
+
+TEST_CASE("every shipped configuration loads") {
+  int count = 0;
+  const std::string folder = std::string(UPS_SOURCE_DIR) + "/configs";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yaml") continue;
+    INFO(entry.path().string());
+    const auto loaded = run::load_run_config({entry.path().string()}, {});
+    CHECK(loaded.notices.empty());
+    CHECK(!loaded.config.data.files.empty());
+    ++count;
+  }
+  CHECK(count >= 5);
+}
+
+TEST_CASE("every recipe of init loads without a notice and names its data") {
+  CHECK(run::recipe_names().front() == "burgers");
+  for (const auto& name : run::recipe_names()) {
+    const auto loaded = config_test::load_text(run::recipe_text(name));
+    INFO(name << ": " << join(loaded.notices, "; "));
+    CHECK(loaded.notices.empty());
+    REQUIRE(loaded.config.data.files.size() == 1);
+    CHECK(contains(run::recipe_text(name), "-o " + loaded.config.data.files[0]));
+  }
+  CHECK_THROWS_AS(run::recipe_text("burger"), Error);
+}
+
+TEST_CASE("docs/reference/config.md is what the code says") {
+  const std::string path = std::string(UPS_SOURCE_DIR) + "/docs/reference/config.md";
+  INFO("update it: ups-train schema --markdown > docs/reference/config.md");
+  CHECK((config_test::read_file(path) == run::config_reference()));
+}
+
+TEST_CASE("every honoured key is documented and in the JSON schema") {
+  const auto json = nlohmann::json::parse(run::schema_json());
+  CHECK(json.size() == run::run_schema().keys().size());
+  for (const auto& k : run::run_schema().keys()) {
+    INFO(k.path);
+    CHECK((k.info.status != KeyStatus::honoured || !k.info.doc.empty()));
+    CHECK((k.info.status != KeyStatus::refused || !k.info.advice.empty()));
+    CHECK((k.info.status != KeyStatus::no_effect || !k.info.advice.empty()));
+    if (!k.info.choices.empty() && k.type == "text" && k.default_text != "null" && k.default_text != "\"\"") {
+      CHECK(std::find(k.info.choices.begin(), k.info.choices.end(), k.default_text) != k.info.choices.end());
+    }
+  }
+}
