@@ -1,9 +1,7 @@
 // The driver: blocks in parallel, in order to the part file, then one pass into the final HDF5 file.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
