@@ -45,7 +45,12 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     input.exact_pdebench = args.metrics == "pdebench-exact";
     sets.push_back(evaluate_set(input, models, predictions.get()));
   };
-  const auto trained = [&](const char* key) { return session.store.last_step(key).has_value(); };
+  const auto trained = [&](const char* key) {
+    if (!session.store.last_step(key)) return false;
+    if (stage_objective(c, key) != "reference") return true;
+    log::notice_once("stages with objective reference have no decoder: they are not scored in physical units");
+    return false;
+  };
   if (trained("operator")) {
     auto& space = session.space("operator");
     if (space.stride != 1) throw usage_error("training.time_stride", "evaluation works on consecutive frames", "use data.reduced_resolution_t instead");
@@ -55,6 +60,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     auto& space = session.space("steady_prior");
     score(space, steady_models(c, space, session.store), 1);
   }
+  if (sets.empty() && latent_space(c) == "reference") return;
   if (sets.empty()) throw checkpoint_error(session.dir.path().string(), "the run has no finished stage to score", "train it first");
   if (predictions) predictions->close();
   const auto rows = make_table(sets);

@@ -6,6 +6,7 @@
 
 #include "ups/core/error.h"
 #include "ups/core/rng.h"
+#include "ups/run/reference_factory.h"
 #include "ups/stages/build.h"
 
 namespace ups::run {
@@ -73,6 +74,7 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   const uint64_t seed = effective_seed(c);
   const int64_t initial_step = c.data.initial_step;
   const std::string objective = stage_objective(c, key == "operator_equal_compute" ? "operator" : key);
+  if (objective == "reference") return build_reference_stage(c, key, space, store);
   if (objective != "default" && objective != "flow" && objective != "shortcut")
     throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
   BuiltStage built;

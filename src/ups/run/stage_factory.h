@@ -1,5 +1,6 @@
 // Stages and networks from a configuration. The only place that knows which stage needs what.
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "ups/run/run_config.h"
@@ -25,6 +26,8 @@ struct BuiltStage {
   std::unique_ptr<models::FieldOperator> frozen_operator;
   std::vector<train::Parent> parents;
   int64_t window = 2;
+  bool reference = false;  // UPS's loop rules
+  std::function<std::unique_ptr<train::BatchSource>(std::unique_ptr<train::BatchSource>)> wrap;  // fields -> what the stage trains on
 };
 // key: operator, diff_residual, consistency_distill, steady_prior, or operator_equal_compute (the operator again, for longer).
 BuiltStage build_stage(const RunConfig& config, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store);

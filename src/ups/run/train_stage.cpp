@@ -87,7 +87,7 @@ std::string export_stem(const std::string& key) {
 
 StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& key, int index, int count, bool resume) {
   StageOutcome out;
-  const auto settings = settings_for(s, key);
+  auto settings = settings_for(s, key);
   if (settings.epochs == 0) {
     log::info(fmt::format("{}: nothing to do (0 epochs)", key));
     return out;
@@ -117,7 +117,13 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
   spec.seed = settings.seed;
   spec.stage = key;
   spec.workers = settings.workers;
-  train::LoaderSource batches(*space.dataset, space.normalizer, spec, s.device);
+  std::unique_ptr<train::BatchSource> source = std::make_unique<train::LoaderSource>(*space.dataset, space.normalizer, spec, s.device);
+  if (built.wrap) source = built.wrap(std::move(source));
+  train::BatchSource& batches = *source;
+  if (built.reference && !settings.reference_semantics) {
+    log::notice_once("objective reference follows UPS's loop rules (training.semantics: reference): best by train loss, no validation");
+    settings.reference_semantics = true;
+  }
 
   const double cpu_start = cpu_seconds(), wall_start = wall_seconds();
   bool stop_reached = false;
