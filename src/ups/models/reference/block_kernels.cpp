@@ -12,17 +12,30 @@ namespace kernels_avx512 {
 const BlockKernels& kernels();
 }
 
-const BlockKernels& block_kernels() {
+namespace {
+struct Variants {
+  const BlockKernels* table[3] = {};
+  int count = 0;
+  Variants() {
 #ifdef UPS_X86_KERNELS
-  static const BlockKernels& chosen = [&]() -> const BlockKernels& {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return kernels_avx512::kernels();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2::kernels();
-    return kernels_base::kernels();
-  }();
-  return chosen;
-#else
-  return kernels_base::kernels();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) table[count++] = &kernels_avx512::kernels();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) table[count++] = &kernels_avx2::kernels();
 #endif
+    table[count++] = &kernels_base::kernels();
+  }
+};
+
+const Variants& variants() {
+  static const Variants found;
+  return found;
+}
+}  // namespace
+
+const BlockKernels& block_kernels() { return *variants().table[0]; }
+
+const BlockKernels* const* block_kernel_variants(int& count) {
+  count = variants().count;
+  return variants().table;
 }
 
 }  // namespace ups::models::reference

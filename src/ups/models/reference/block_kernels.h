@@ -47,5 +47,7 @@ struct BlockKernels {
 };
 
 const BlockKernels& block_kernels();
+// Every variant that this machine can run, widest first; count entries. For tests.
+const BlockKernels* const* block_kernel_variants(int& count);
 
 }  // namespace ups::models::reference
