@@ -3,7 +3,6 @@
 // bench_step BUNDLE [plain]: BUNDLE is the path of the golden bundle without extension; plain uses the unfused kernels.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
 
 #include <chrono>
 #include <cstdio>
@@ -14,6 +13,9 @@
 #include "ups/core/process.h"
 #include "ups/io/tensors.h"
 #include "ups/models/reference/losses.h"
+#include "ups/optim/ema.h"
+#include "ups/optim/grad_ops.h"
+#include "ups/optim/optimizer.h"
 
 namespace {
 
@@ -29,27 +31,26 @@ class Trainer {
       if (name == "input/dt") dt_ = tensor;
       if (name == "input/target") target_ = tensor;
     }
-    for (const auto& p : model_.parameters()) {
-      params_.push_back(p.tensor);
-      m_.push_back(at::zeros_like(p.tensor.detach()));
-      v_.push_back(at::zeros_like(p.tensor.detach()));
-      steps_.push_back(at::zeros({}));
-      ema_.push_back(p.tensor.detach().clone());
-    }
+    params_ = model_.parameters();
+    ups::optim::OptimizerOptions options;
+    options.name = "adamw";
+    options.lr = 1e-3;
+    options.weight_decay = 0.03;
+    optimizer_ = ups::optim::make_optimizer(options, params_);
+    std::vector<std::pair<std::string, at::Tensor>> values;
+    for (const auto& p : params_) values.emplace_back(p.name, p.tensor);
+    ema_ = std::make_unique<ups::optim::Ema>(ups::optim::EmaOptions{0.999, false}, values);
   }
 
+  // The trainer's order: norm and finite flag, clip, optimizer, average.
   at::Tensor step() {
-    for (auto& p : params_) p.mutable_grad() = at::Tensor();
     const at::Tensor loss = ref::operator_loss(model_, z_, dt_, target_, {}).total;
     loss.backward();
-    const c10::NoGradGuard no_grad;
-    std::vector<at::Tensor> grads;
-    for (const auto& p : params_) grads.push_back(p.grad());
-    const at::Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(grads, 2)), 2);
-    at::_foreach_mul_(grads, at::clamp_max(1.0 / (norm + 1e-6), 1.0));
-    at::_foreach_add_(steps_, 1);
-    at::_fused_adamw_(params_, grads, m_, v_, {}, steps_, 1e-3, 0.9, 0.999, 0.03, 1e-8, false, false);
-    at::_foreach_lerp_(ema_, params_, 1e-3);
+    const ups::optim::GradPass pass = ups::optim::unscale_and_norm(params_);
+    ups::optim::clip_(params_, pass.norm, 1.0);
+    optimizer_->step(pass.found_inf);
+    ema_->update(pass.found_inf);
+    optimizer_->zero_grad();
     return loss;
   }
 
@@ -61,7 +62,9 @@ class Trainer {
   }
   ref::LatentOperator model_;
   at::Tensor z_, dt_, target_;
-  std::vector<at::Tensor> params_, m_, v_, steps_, ema_;
+  ups::optim::ParamList params_;
+  std::unique_ptr<ups::optim::Optimizer> optimizer_;
+  std::unique_ptr<ups::optim::Ema> ema_;
 };
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
