@@ -110,6 +110,7 @@ void finish_train_args(const CLI::App& app, TrainArgs& a) {
     if (!a.configs.empty() || !a.stage.empty()) throw usage_error("", "init, schema and doctor take no --config and no --stage", "see ups-train --help");
     return;
   }
+  a.console_level = app.count("--log-level") + app.count("--quiet") > 0;
   check_stage(a.stage);
   a.epochs = integer("--epochs", a.raw.epochs, 0);
   a.threads = integer("--threads", a.raw.threads, 1);
@@ -161,6 +162,8 @@ Overrides overrides_of(const TrainArgs& a) {
 
 LoadedConfig load_config(const TrainArgs& a) {
   LoadedConfig loaded = load_run_config(a.configs, overrides_of(a));
+  log::Level level{};
+  if (!a.console_level && log::parse_level(loaded.config.logging.level, level)) log::set_level(level);
   for (const auto& notice : loaded.notices) log::notice_once(notice);
   return loaded;
 }

@@ -28,6 +28,7 @@ struct TrainArgs {
   std::string run_dir, name;
   Resume resume = Resume::no;
   std::string resume_path;  // one step directory
+  bool console_level = false;  // --log-level or --quiet was given: logging.level does not act
   bool exact = false, dry_run = false, validate = false, strict = false, debug_sync = false;
   std::string print_config;  // "", yaml, json, origins, minimal
   std::string device;        // empty = from the configuration
