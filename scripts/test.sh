@@ -23,15 +23,16 @@ mkdir -p $logs
 for preset in $presets; do
   start=$SECONDS
   cmake --preset $preset > $logs/configure-$preset.log 2>&1 || { cat $logs/configure-$preset.log; exit 1; }
+  targets=(all) only=()
+  [ $preset = release ] || { targets=(ups_unit_tests) only=(-L unit); }
   # Keep going: all files that do not compile are named at once.
-  if ! ninja -C build/$preset -j "$jobs" -k 0 > $logs/build-$preset.log 2>&1; then
+  if ! ninja -C build/$preset -j "$jobs" -k 0 "${targets[@]}" > $logs/build-$preset.log 2>&1; then
     status=1
     grep -E -A15 '^FAILED|error:' $logs/build-$preset.log | head -150 || true
     summary+="preset $preset: BUILD FAILED, see $logs/build-$preset.log"$'\n'
     continue
   fi
   built=$((SECONDS - start)) start=$SECONDS
-  only=(); [ $preset = release ] || only=(-L unit)
   ctest --test-dir build/$preset --output-on-failure -j "$jobs" "${only[@]}" 2>&1 | tee $logs/ctest-$preset.log || status=1
   result=$(grep -E 'tests passed|No tests were found' $logs/ctest-$preset.log || echo "no result")
   summary+="preset $preset: built in $built s, tested in $((SECONDS - start)) s"$'\n'"$result"$'\n'

@@ -61,6 +61,7 @@ function(ups_path_macros)
   endforeach()
 endfunction()
 
+add_custom_target(ups_unit_tests)  # all that label unit needs: the asan preset builds no more
 # ups_test(NAME SOURCES .. DEPS .. [LABELS unit] [TIMEOUT 600] [TORCH]): one Catch2 program = one CTest entry.
 function(ups_test name)
   cmake_parse_arguments(A "TORCH" "TIMEOUT" "SOURCES;DEPS;LABELS;ARGS" ${ARGN})
@@ -76,6 +77,9 @@ function(ups_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
   ups_path_macros(${A_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(unit IN_LIST A_LABELS)
+    add_dependencies(ups_unit_tests ${name})
+  endif()
   add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
     ENVIRONMENT "PYTHONPATH=${UPS_PYTHONPATH};OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1")
