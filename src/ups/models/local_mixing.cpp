@@ -82,7 +82,7 @@ SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t 
     total = kx * my;
   }
   const double std_dev = 0.5 / std::sqrt(static_cast<double>(2 * dim));
-  weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"));
+  weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"), Role::stack);
 }
 
 Tensor SpectralConv::mix(const Tensor& spectrum, int64_t batch) const {

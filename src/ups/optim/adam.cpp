@@ -6,6 +6,7 @@
 
 #include <cassert>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "ups/optim/host_kernels.h"
@@ -107,7 +108,8 @@ void Adam::step_device(const std::vector<size_t>& slots, const at::Tensor& found
       if (options_.amsgrad) vmax.push_back(s.vmax);
       steps.push_back(s.step);
     }
-    const c10::optional<at::Tensor> none, found = found_inf.defined() ? c10::optional<at::Tensor>(found_inf.to(w[0].device())) : none;
+    const std::optional<at::Tensor> none;
+    const std::optional<at::Tensor> found = found_inf.defined() ? std::optional<at::Tensor>(found_inf.to(w[0].device())) : none;
     at::_foreach_add_(steps, 1);
     if (options_.decoupled)
       at::_fused_adamw_(w, g, m, v, vmax, steps, lr_, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <compare>
 #include <map>
 #include <utility>
 
