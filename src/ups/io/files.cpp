@@ -67,7 +67,7 @@ void make_directories(const std::filesystem::path& dir) {
 }
 
 uint64_t free_bytes(const std::filesystem::path& dir) {
-  struct statvfs s {};
+  struct statvfs s{};
   if (::statvfs(dir.empty() ? "." : dir.c_str(), &s) != 0) return UINT64_MAX;
   return static_cast<uint64_t>(s.f_bavail) * s.f_frsize;
 }
@@ -120,7 +120,8 @@ std::string temporary_name(const std::string& prefix) {
   return prefix + text;
 }
 
-void write_atomic(const std::filesystem::path& path, const std::function<void(OutputFile&)>& fill, uint64_t expected_bytes) {
+void write_atomic(const std::filesystem::path& path, const std::function<void(OutputFile&)>& fill,
+                  uint64_t expected_bytes) {
   const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const Fd dir = open_directory(parent);
   const std::string name = path.filename().string();
@@ -131,7 +132,8 @@ void write_atomic(const std::filesystem::path& path, const std::function<void(Ou
       fill(file);
       file.sync();
       file.close();
-      if (::renameat(dir.get(), temporary.c_str(), dir.get(), name.c_str()) != 0) throw_errno(errno, path.string(), "rename into place");
+      if (::renameat(dir.get(), temporary.c_str(), dir.get(), name.c_str()) != 0)
+        throw_errno(errno, path.string(), "rename into place");
       sync_directory(dir.get(), parent.string());
       return;
     } catch (const SyncError&) {
@@ -160,12 +162,13 @@ Bytes read_file_at(int dir_fd, const std::string& name, const std::string& place
     throw Error(absent ? options.code : ExitCode::io, place, std::string("cannot open: ") + std::strerror(errno));
   }
   const Fd fd(raw);
-  struct stat s {};
+  struct stat s{};
   if (::fstat(fd.get(), &s) != 0) throw_errno(errno, place, "read the file's size");
   if (!S_ISREG(s.st_mode)) throw Error(options.code, place, "is not a regular file");
   const auto size = static_cast<uint64_t>(s.st_size);
   if (size > options.max_bytes) {
-    throw Error(options.code, place, "is " + std::to_string(size) + " bytes long, at most " + std::to_string(options.max_bytes) + " are read");
+    throw Error(options.code, place,
+                "is " + std::to_string(size) + " bytes long, at most " + std::to_string(options.max_bytes) + " are read");
   }
   Bytes out{std::make_unique_for_overwrite<char[]>(size), static_cast<size_t>(size)};
   size_t done = 0;
@@ -186,6 +189,8 @@ Bytes read_file(const std::filesystem::path& path, const ReadOptions& options) {
 
 Bytes read_file(const std::filesystem::path& path) { return read_file(path, ReadOptions()); }
 
-std::string read_text(const std::filesystem::path& path, const ReadOptions& options) { return std::string(read_file(path, options).text()); }
+std::string read_text(const std::filesystem::path& path, const ReadOptions& options) {
+  return std::string(read_file(path, options).text());
+}
 
 }  // namespace ups::io

@@ -82,10 +82,11 @@ JsonlWriter::JsonlWriter(const std::filesystem::path& path) : place_(path.string
   const int fd = ::openat(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd < 0) throw_errno(errno, place_, "open the log");
   fd_ = Fd(fd);
-  struct stat s {};
+  struct stat s{};
   if (::fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) throw io_error(place_, "is not a regular file");
   bytes_ = whole_lines(fd, static_cast<uint64_t>(s.st_size));
-  if (bytes_ != static_cast<uint64_t>(s.st_size) && ::ftruncate(fd, static_cast<off_t>(bytes_)) != 0) throw_errno(errno, place_, "truncate");
+  if (bytes_ != static_cast<uint64_t>(s.st_size) && ::ftruncate(fd, static_cast<off_t>(bytes_)) != 0)
+    throw_errno(errno, place_, "truncate");
 }
 
 void JsonlWriter::append(std::string_view object) {
@@ -111,12 +112,15 @@ void JsonlWriter::sync() { full_sync(fd_.get(), place_); }
 void truncate_log(const std::filesystem::path& path, uint64_t length) {
   const Fd fd(::openat(AT_FDCWD, path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   if (!fd && errno == ENOENT && length == 0) return;
-  if (!fd) throw checkpoint_error(path.string(), std::string("cannot open: ") + std::strerror(errno), "the checkpoint counts on this log");
-  struct stat s {};
+  if (!fd)
+    throw checkpoint_error(path.string(), std::string("cannot open: ") + std::strerror(errno),
+                           "the checkpoint counts on this log");
+  struct stat s{};
   if (::fstat(fd.get(), &s) != 0) throw_errno(errno, path.string(), "read the file's size");
   if (static_cast<uint64_t>(s.st_size) < length) {
-    throw checkpoint_error(path.string(), "is " + std::to_string(s.st_size) + " bytes long, the checkpoint recorded " + std::to_string(length),
-                           "the log was cut or replaced after the checkpoint");
+    throw checkpoint_error(
+        path.string(), "is " + std::to_string(s.st_size) + " bytes long, the checkpoint recorded " + std::to_string(length),
+        "the log was cut or replaced after the checkpoint");
   }
   if (::ftruncate(fd.get(), static_cast<off_t>(length)) != 0) throw_errno(errno, path.string(), "truncate");
   full_sync(fd.get(), path.string());

@@ -1,11 +1,7 @@
 #include "ups/io/pickle_reader.h"
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <bit>
-#include <cstring>
-#include <limits>
 #include <set>
 
 #include "ups/core/error.h"
@@ -15,7 +11,6 @@ namespace ups::io::detail {
 namespace {
 
 constexpr size_t kMaxNodes = 1'000'000;
-constexpr int64_t kMaxTensors = 10'000;
 constexpr int kMaxDepth = 64;
 
 constexpr std::array<std::pair<std::string_view, at::ScalarType>, 9> kStorages{{{"FloatStorage", at::kFloat},
@@ -29,7 +24,9 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 9> kStorages{{
                                                                                 {"BoolStorage", at::kBool}}};
 }  // namespace
 
-void PickleReader::refuse(const std::string& what) const { throw checkpoint_error(place_, "refused: " + clip_text(escape_text(what), 160)); }
+void PickleReader::refuse(const std::string& what) const {
+  throw checkpoint_error(place_, "refused: " + clip_text(escape_text(what), 160));
+}
 
 uint8_t PickleReader::byte() {
   require(pos_ < in_.size(), "truncated pickle");
@@ -108,7 +105,9 @@ PickleReader::Node* PickleReader::tuple(std::vector<Node*> items) {
 PickleReader::Node* PickleReader::global(std::string_view module, std::string_view name) {
   Node* n = make(Node::global);
   n->s = std::string(module) + "." + std::string(name);
-  if (n->s == "collections.OrderedDict" || n->s == "torch._utils._rebuild_tensor_v2" || n->s == "torch._utils._rebuild_parameter") return n;
+  if (n->s == "collections.OrderedDict" || n->s == "torch._utils._rebuild_tensor_v2" ||
+      n->s == "torch._utils._rebuild_parameter")
+    return n;
   if (module == "torch") {
     for (const auto& [storage_name, dtype] : kStorages) {
       if (name != storage_name) continue;
@@ -117,78 +116,6 @@ PickleReader::Node* PickleReader::global(std::string_view module, std::string_vi
     }
   }
   refuse("'" + n->s + "' is not plain weights; save model.state_dict() instead of the object");
-}
-
-// Persistent id: ('storage', <class>, key, device, number of elements).
-PickleReader::Node* PickleReader::storage(const Node* id) {
-  require(id->kind == Node::tuple && id->items.size() == 5, "bad storage id");
-  const Node *type = id->items[1], *key = id->items[2], *count = id->items[4];
-  require(type->kind == Node::global && type->dtype != at::ScalarType::Undefined, "bad storage class");
-  require(key->kind == Node::text && count->kind == Node::integer && count->i >= 0, "bad storage id");
-  Node*& slot = storages_[key->s];
-  if (slot == nullptr) {
-    const auto bytes = zip_.read("data/" + key->s);
-    const auto item = static_cast<size_t>(c10::elementSize(type->dtype));
-    if (type->dtype == at::kBool) {
-      for (const char c : bytes) require(c == 0 || c == 1, "bad boolean");
-    }
-    slot = make(Node::storage);
-    slot->dtype = type->dtype;
-    // Entries may be unaligned inside the file: copy.
-    slot->value = at::empty({static_cast<int64_t>(bytes.size() / item)}, at::TensorOptions().dtype(type->dtype));
-    if (!bytes.empty()) std::memcpy(slot->value.data_ptr(), bytes.data(), slot->value.nbytes());
-  }
-  require(slot->dtype == type->dtype, "one storage with two dtypes");
-  require(count->i <= slot->value.numel(), "storage shorter than declared");
-  return slot;
-}
-
-// (storage, offset, sizes, strides, requires_grad, hooks): copied out contiguously, so shared storages do not stay shared.
-PickleReader::Node* PickleReader::rebuild_tensor(const Node* args) {
-  const auto& a = args->items;
-  require(a.size() >= 4 && a[0]->kind == Node::storage && a[1]->kind == Node::integer && a[2]->kind == Node::tuple && a[3]->kind == Node::tuple,
-          "bad tensor");
-  require(++tensors_ <= kMaxTensors, "more than 10000 tensors");
-  const Node* store = a[0];
-  std::vector<int64_t> sizes, strides;
-  for (const Node* x : a[2]->items) {
-    require(x->kind == Node::integer && x->i >= 0, "bad tensor size");
-    sizes.push_back(x->i);
-  }
-  for (const Node* x : a[3]->items) {
-    require(x->kind == Node::integer && x->i >= 0, "bad tensor stride");
-    strides.push_back(x->i);
-  }
-  require(sizes.size() == strides.size() && sizes.size() <= 64 && a[1]->i >= 0, "bad tensor geometry");
-  // The last addressed element must lie inside the stored bytes; the copy must fit the budget (stride 0 repeats data for free).
-  __extension__ using Wide = unsigned __int128;
-  const Wide stored = static_cast<Wide>(store->value.numel());
-  Wide last = static_cast<Wide>(a[1]->i), count = 1;
-  const auto item = static_cast<uint64_t>(c10::elementSize(store->dtype));
-  bool empty = false;
-  for (const int64_t s : sizes) empty |= s == 0;
-  for (size_t k = 0; k < sizes.size(); ++k) {
-    if (empty) {
-      require(sizes[k] <= std::numeric_limits<int32_t>::max(), "tensor too large");  // keeps ATen's stride products in range
-      continue;
-    }
-    last += static_cast<Wide>(sizes[k] - 1) * static_cast<uint64_t>(strides[k]);
-    count *= static_cast<uint64_t>(sizes[k]);
-    require(count * item <= budget_, "tensors larger than the file explains");
-    require(last < stored, "tensor reaches past its storage");
-  }
-  require(!empty || sizes.size() <= 8, "empty tensor of more than 8 dimensions");
-  if (!empty) require(last < stored, "tensor reaches past its storage");
-  Node* n = make(Node::tensor);
-  try {
-    n->value = at::empty(sizes, store->value.options());
-  } catch (const c10::Error&) {
-    refuse("tensor shape overflows");
-  }
-  if (empty) return n;
-  budget_ -= static_cast<uint64_t>(count) * item;
-  n->value.copy_(store->value.as_strided(sizes, strides, a[1]->i));
-  return n;
 }
 
 PickleReader::Node* PickleReader::reduce(const Node* fn, const Node* args) {
@@ -210,7 +137,8 @@ PickleReader::Node* PickleReader::reduce(const Node* fn, const Node* args) {
 // BUILD: modules' state dicts carry {"_metadata": ..} as an attribute. Ignored there, refused elsewhere.
 void PickleReader::build() {
   const Node* state = pop();
-  require(state->kind == Node::dict && top()->kind == Node::dict && top()->ordered, "BUILD of an object that is not an OrderedDict");
+  require(state->kind == Node::dict && top()->kind == Node::dict && top()->ordered,
+          "BUILD of an object that is not an OrderedDict");
 }
 
 void PickleReader::step(uint8_t op) {
@@ -330,8 +258,10 @@ PtValue PickleReader::convert(const Node* n, int depth) {
         require(key->kind == Node::text || key->kind == Node::integer, "dict key that is neither text nor integer");
         require(keys.emplace(key->i, key->kind == Node::text ? "s" + key->s : "i").second, "duplicate dict key");
         PtValue value = convert(n->items[k + 1], depth + 1);
-        if (key->kind == Node::text) out.set(key->s, std::move(value));
-        else out.set(key->i, std::move(value));
+        if (key->kind == Node::text)
+          out.set(key->s, std::move(value));
+        else
+          out.set(key->i, std::move(value));
       }
       return out;
     }

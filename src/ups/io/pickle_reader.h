@@ -1,5 +1,5 @@
-// The allow-listing unpickler behind io/torch_file. Knows a fixed set of opcodes and globals; everything else is refused, so no code
-// of the file's author ever runs. Private to the io folder.
+// The allow-listing unpickler behind io/torch_file. Knows a fixed set of opcodes and globals; everything else is refused,
+// so no code of the file's author ever runs. Private to the io folder.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -25,11 +25,11 @@ class PickleReader {
     enum Kind { none, boolean, integer, real, text, tuple, list, dict, tensor, global, storage, mark } kind = none;
     int64_t i = 0;
     double f = 0;
-    std::string s;  // text; name of a global
+    std::string s;             // text; name of a global
     std::vector<Node*> items;  // tuple, list; dict: key, value, key, value ..
-    at::Tensor value;  // tensor; the whole of a storage, one-dimensional
+    at::Tensor value;          // tensor; the whole of a storage, one-dimensional
     at::ScalarType dtype = at::ScalarType::Undefined;
-    bool ordered = false;      // came from OrderedDict: may receive BUILD
+    bool ordered = false;  // came from OrderedDict: may receive BUILD
   };
 
   [[noreturn]] void refuse(const std::string& what) const;

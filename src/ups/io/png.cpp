@@ -22,7 +22,8 @@ std::array<uint8_t, 3> to_srgb(const Lab& c) {
   const double l = std::pow(c.l + 0.3963377774 * c.a + 0.2158037573 * c.b, 3);
   const double m = std::pow(c.l - 0.1055613458 * c.a - 0.0638541728 * c.b, 3);
   const double s = std::pow(c.l - 0.0894841775 * c.a - 1.2914855480 * c.b, 3);
-  const double linear[3] = {4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s, -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+  const double linear[3] = {4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+                            -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
                             -0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s};
   std::array<uint8_t, 3> out{};
   for (size_t i = 0; i < 3; ++i) {
@@ -46,7 +47,8 @@ void chunk(std::string& out, const char* type, const std::string& data) {
   put32(out, static_cast<uint32_t>(data.size()));
   const std::string body = std::string(type, 4) + data;
   out += body;
-  put32(out, static_cast<uint32_t>(::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
+  put32(out,
+        static_cast<uint32_t>(::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
 }
 
 }  // namespace
@@ -55,14 +57,16 @@ std::array<uint8_t, 3> colour(double t, ColourMap map) {
   if (std::isnan(t)) return {128, 128, 128};
   t = std::clamp(t, 0.0, 1.0);
   if (map == ColourMap::sequential) {
-    // Lightness rises evenly; hue runs from violet through blue and green to yellow; chroma peaks in the middle of the gamut.
+    // Lightness rises evenly; hue runs from violet through blue and green to yellow; chroma peaks in the middle of the
+    // gamut.
     return to_srgb(from_lch(0.27 + 0.64 * t, 0.11 + 0.06 * t, 295 - 188 * t));
   }
   const double side = std::abs(2 * t - 1);  // 0 in the middle
   return to_srgb(from_lch(0.96 - 0.48 * side, 0.17 * std::pow(side, 0.9), t < 0.5 ? 255 : 27));
 }
 
-Image colour_image(std::span<const float> values, int64_t rows, int64_t cols, double low, double high, ColourMap map, bool flip) {
+Image colour_image(std::span<const float> values, int64_t rows, int64_t cols, double low, double high, ColourMap map,
+                   bool flip) {
   assert(static_cast<int64_t>(values.size()) == rows * cols);
   std::array<std::array<uint8_t, 3>, 256> table{};
   for (size_t i = 0; i < table.size(); ++i) table[i] = colour(static_cast<double>(i) / 255, map);
@@ -73,7 +77,10 @@ Image colour_image(std::span<const float> values, int64_t rows, int64_t cols, do
     const int64_t row = flip ? rows - 1 - r : r;
     for (int64_t c = 0; c < cols; ++c) {
       const double v = values[static_cast<size_t>(row * cols + c)];
-      const auto rgb = std::isnan(v) ? colour(v, map) : table[static_cast<size_t>(std::lround(std::clamp(scale > 0 ? (v - low) * scale : 127.5, 0.0, 255.0)))];
+      const auto rgb =
+          std::isnan(v)
+              ? colour(v, map)
+              : table[static_cast<size_t>(std::lround(std::clamp(scale > 0 ? (v - low) * scale : 127.5, 0.0, 255.0)))];
       image.rgb.insert(image.rgb.end(), rgb.begin(), rgb.end());
     }
   }
@@ -92,7 +99,8 @@ std::string encode_png(const Image& image) {
   }
   uLongf size = ::compressBound(static_cast<uLong>(raw.size()));
   std::string packed(size, '\0');
-  const int rc = ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(raw.data()), static_cast<uLong>(raw.size()), 9);
+  const int rc = ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(raw.data()),
+                             static_cast<uLong>(raw.size()), 9);
   if (rc != Z_OK) throw std::bad_alloc();  // the only way compress2 fails with a bounded buffer
   packed.resize(size);
   std::string out("\x89PNG\r\n\x1a\n", 8), header;

@@ -35,7 +35,7 @@ constexpr std::array<std::pair<std::string_view, size_t>, 16> kDtypes{{{"F64", 8
                                                                        {"F8_E5M2", 1}}};
 
 struct Layout {
-  std::string header;                 // padded JSON
+  std::string header;  // padded JSON
   std::vector<const TensorView*> order;
   uint64_t data_bytes = 0;
 };
@@ -92,7 +92,8 @@ SafetensorsView parse_safetensors(std::span<const char> bytes, const std::string
   if (bytes.size() < 8) refuse("shorter than 8 bytes");
   uint64_t n = 0;
   std::memcpy(&n, bytes.data(), 8);
-  if (n > kMaxHeader || n > bytes.size() - 8) refuse("header length " + std::to_string(n) + " exceeds the file or 100000000");
+  if (n > kMaxHeader || n > bytes.size() - 8)
+    refuse("header length " + std::to_string(n) + " exceeds the file or 100000000");
   if (n < 2 || bytes[8] != '{') refuse("the header does not start with '{'");
   const uint64_t data_bytes = bytes.size() - 8 - n;
 
@@ -109,21 +110,25 @@ SafetensorsView parse_safetensors(std::span<const char> bytes, const std::string
     if (e.end < e.begin || e.end > data_bytes) refuse("tensor '" + e.name + "' lies outside the data");
     uint64_t product = size;
     for (const uint64_t s : e.shape) {
-      if (s > INT64_MAX || __builtin_mul_overflow(product, s, &product)) refuse("the shape of tensor '" + e.name + "' overflows");
+      if (s > INT64_MAX || __builtin_mul_overflow(product, s, &product))
+        refuse("the shape of tensor '" + e.name + "' overflows");
     }
     if (product != e.end - e.begin) refuse("the byte range of tensor '" + e.name + "' does not fit its shape");
   }
   // Empty tensors share an offset with their neighbour: order by (begin, end).
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   uint64_t expected = 0;
   for (const auto& e : entries) {
     if (e.begin != expected) refuse("tensor '" + e.name + "' leaves a hole or overlaps its neighbour");
     expected = e.end;
   }
-  if (expected != data_bytes) refuse("the tensors cover " + std::to_string(expected) + " of " + std::to_string(data_bytes) + " data bytes");
+  if (expected != data_bytes)
+    refuse("the tensors cover " + std::to_string(expected) + " of " + std::to_string(data_bytes) + " data bytes");
   out.tensors.reserve(entries.size());
   for (auto& e : entries) {
-    TensorView t{std::move(e.name), std::move(e.dtype), {}, bytes.data() + 8 + n + e.begin, static_cast<size_t>(e.end - e.begin)};
+    TensorView t{
+        std::move(e.name), std::move(e.dtype), {}, bytes.data() + 8 + n + e.begin, static_cast<size_t>(e.end - e.begin)};
     t.shape.assign(e.shape.begin(), e.shape.end());
     out.tensors.push_back(std::move(t));
   }

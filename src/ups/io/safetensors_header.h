@@ -1,5 +1,6 @@
-// SAX handler of the safetensors header: refuses duplicate keys, unknown members and every type that the format does not name.
-// Private to io/safetensors.cpp. DOM parsers keep the last of two equal keys, which is how two readers see two different files.
+// SAX handler of the safetensors header: refuses duplicate keys, unknown members and every type that the format does not
+// name. Private to io/safetensors.cpp. DOM parsers keep the last of two equal keys, which is how two readers see two
+// different files.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -24,7 +25,9 @@ struct HeaderParser : nlohmann::json_sax<nlohmann::json> {
   bool null() override { return fail("unexpected null"); }
   bool boolean(bool) override { return fail("unexpected boolean"); }
   bool number_integer(number_integer_t) override { return fail("unexpected negative number"); }
-  bool number_float(number_float_t, const string_t&) override { return fail("unexpected fraction or number beyond 64 bits"); }
+  bool number_float(number_float_t, const string_t&) override {
+    return fail("unexpected fraction or number beyond 64 bits");
+  }
   bool binary(binary_t&) override { return fail("unexpected binary value"); }
 
   bool number_unsigned(number_unsigned_t value) override {
@@ -71,7 +74,8 @@ struct HeaderParser : nlohmann::json_sax<nlohmann::json> {
   }
 
   bool end_object() override {
-    if (state_ == State::tensor && seen_ != 7) return fail("tensor '" + entries.back().name + "' lacks dtype, shape or data_offsets");
+    if (state_ == State::tensor && seen_ != 7)
+      return fail("tensor '" + entries.back().name + "' lacks dtype, shape or data_offsets");
     state_ = state_ == State::root ? State::after : State::root;
     return true;
   }

@@ -15,7 +15,8 @@ using detail::fixed;
 using detail::Scale;
 
 // Distinct for the common kinds of colour blindness and in grey.
-constexpr std::array<const char*, 8> kPalette{"#2456a6", "#d1491b", "#1b8a5a", "#8a3fa0", "#b8860b", "#0f8ea8", "#c2337a", "#5b6470"};
+constexpr std::array<const char*, 8> kPalette{"#2456a6", "#d1491b", "#1b8a5a", "#8a3fa0",
+                                              "#b8860b", "#0f8ea8", "#c2337a", "#5b6470"};
 constexpr const char* kFont = "font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif\"";
 
 struct Point {
@@ -51,9 +52,10 @@ std::vector<Point> decimate(const Series& s, const std::vector<double>& y, const
 
 std::string clip_label(const std::string& text, size_t bytes) { return escape_xml(clip_text(escape_text(text), bytes)); }
 
-std::string text_at(double x, double y, const std::string& anchor, int size, const std::string& content, const std::string& extra = {}) {
-  return "<text x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" text-anchor=\"" + anchor + "\" font-size=\"" + std::to_string(size) + "\"" + extra + ">" +
-         content + "</text>\n";
+std::string text_at(double x, double y, const std::string& anchor, int size, const std::string& content,
+                    const std::string& extra = {}) {
+  return "<text x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" text-anchor=\"" + anchor + "\" font-size=\"" +
+         std::to_string(size) + "\"" + extra + ">" + content + "</text>\n";
 }
 
 std::string draw_series(const Series& s, const std::string& color, const Scale& sx, const Scale& sy) {
@@ -76,11 +78,12 @@ std::string draw_series(const Series& s, const std::string& color, const Scale& 
     const std::string at = fixed(sx(points[i].x)) + " " + fixed(sy(points[i].y));
     path += (starts ? "M" : "L") + at;
     if (lonely || (s.markers && points.size() <= 200))
-      dots += "<circle cx=\"" + fixed(sx(points[i].x)) + "\" cy=\"" + fixed(sy(points[i].y)) + "\" r=\"3\" fill=\"" + color + "\"/>\n";
+      dots += "<circle cx=\"" + fixed(sx(points[i].x)) + "\" cy=\"" + fixed(sy(points[i].y)) + "\" r=\"3\" fill=\"" +
+              color + "\"/>\n";
   }
   if (!path.empty()) {
-    out += "<path d=\"" + path + "\" fill=\"none\" stroke=\"" + color + "\" stroke-width=\"1.8\" stroke-linejoin=\"round\"" +
-           (s.dashed ? " stroke-dasharray=\"6 4\"" : "") + "/>\n";
+    out += "<path d=\"" + path + "\" fill=\"none\" stroke=\"" + color +
+           "\" stroke-width=\"1.8\" stroke-linejoin=\"round\"" + (s.dashed ? " stroke-dasharray=\"6 4\"" : "") + "/>\n";
   }
   return out + dots;
 }
@@ -100,22 +103,28 @@ std::string chart_body(const Chart& c, int id) {
   const Scale sx = detail::make_scale(c.x, xs, left, right), sy = detail::make_scale(c.y, ys, bottom, top);
   std::string out = "<title>" + clip_label(c.title.empty() ? "chart" : c.title, 200) + "</title>\n";
   out += "<rect width=\"" + std::to_string(c.width) + "\" height=\"" + std::to_string(c.height) + "\" fill=\"#ffffff\"/>\n";
-  if (!c.title.empty()) out += text_at((left + right) / 2, 22, "middle", 15, clip_label(c.title, 110), " font-weight=\"600\"");
+  if (!c.title.empty())
+    out += text_at((left + right) / 2, 22, "middle", 15, clip_label(c.title, 110), " font-weight=\"600\"");
   for (const auto& t : sx.ticks(std::max(2, static_cast<int>((right - left) / 80)))) {
     const std::string x = fixed(sx(t.value));
-    out += "<line x1=\"" + x + "\" x2=\"" + x + "\" y1=\"" + fixed(top) + "\" y2=\"" + fixed(bottom) + "\" stroke=\"" + (t.label.empty() ? "#f2f3f5" : "#e2e5e9") + "\"/>\n";
+    out += "<line x1=\"" + x + "\" x2=\"" + x + "\" y1=\"" + fixed(top) + "\" y2=\"" + fixed(bottom) + "\" stroke=\"" +
+           (t.label.empty() ? "#f2f3f5" : "#e2e5e9") + "\"/>\n";
     if (!t.label.empty()) out += text_at(sx(t.value), bottom + 17, "middle", 12, t.label);
   }
   for (const auto& t : sy.ticks(std::max(2, static_cast<int>((bottom - top) / 50)))) {
     const std::string y = fixed(sy(t.value));
-    out += "<line x1=\"" + fixed(left) + "\" x2=\"" + fixed(right) + "\" y1=\"" + y + "\" y2=\"" + y + "\" stroke=\"" + (t.label.empty() ? "#f2f3f5" : "#e2e5e9") + "\"/>\n";
+    out += "<line x1=\"" + fixed(left) + "\" x2=\"" + fixed(right) + "\" y1=\"" + y + "\" y2=\"" + y + "\" stroke=\"" +
+           (t.label.empty() ? "#f2f3f5" : "#e2e5e9") + "\"/>\n";
     if (!t.label.empty()) out += text_at(left - 7, sy(t.value) + 4, "end", 12, t.label);
   }
-  const std::string frame = "x=\"" + fixed(left) + "\" y=\"" + fixed(top) + "\" width=\"" + fixed(right - left) + "\" height=\"" + fixed(bottom - top) + "\"";
+  const std::string frame = "x=\"" + fixed(left) + "\" y=\"" + fixed(top) + "\" width=\"" + fixed(right - left) +
+                            "\" height=\"" + fixed(bottom - top) + "\"";
   const std::string clip = "clip" + std::to_string(id);
-  out += "<clipPath id=\"" + clip + "\"><rect " + frame + "/></clipPath>\n<rect " + frame + " fill=\"none\" stroke=\"#6b7280\"/>\n";
+  out += "<clipPath id=\"" + clip + "\"><rect " + frame + "/></clipPath>\n<rect " + frame +
+         " fill=\"none\" stroke=\"#6b7280\"/>\n";
   out += text_at((left + right) / 2, c.height - 10, "middle", 13, clip_label(c.x.label, 90));
-  out += text_at(16, (top + bottom) / 2, "middle", 13, clip_label(c.y.label, 60), " transform=\"rotate(-90 16 " + fixed((top + bottom) / 2) + ")\"");
+  out += text_at(16, (top + bottom) / 2, "middle", 13, clip_label(c.y.label, 60),
+                 " transform=\"rotate(-90 16 " + fixed((top + bottom) / 2) + ")\"");
   bool any = false;
   out += "<g clip-path=\"url(#" + clip + ")\">\n";
   for (size_t k = 0; k < c.series.size(); ++k) {
@@ -131,8 +140,10 @@ std::string chart_body(const Chart& c, int id) {
     const auto& s = c.series[k];
     const double y = top + 10 + 18 * static_cast<double>(k);
     if (y > bottom) break;
-    out += "<line x1=\"" + fixed(right + 10) + "\" x2=\"" + fixed(right + 32) + "\" y1=\"" + fixed(y) + "\" y2=\"" + fixed(y) + "\" stroke-width=\"2.4\" stroke=\"" +
-           (s.color.empty() ? kPalette[k % kPalette.size()] : escape_xml(s.color)) + "\"" + (s.dashed ? " stroke-dasharray=\"6 4\"" : "") + "/>\n";
+    out += "<line x1=\"" + fixed(right + 10) + "\" x2=\"" + fixed(right + 32) + "\" y1=\"" + fixed(y) + "\" y2=\"" +
+           fixed(y) + "\" stroke-width=\"2.4\" stroke=\"" +
+           (s.color.empty() ? kPalette[k % kPalette.size()] : escape_xml(s.color)) + "\"" +
+           (s.dashed ? " stroke-dasharray=\"6 4\"" : "") + "/>\n";
     out += text_at(right + 37, y + 4, "start", 12, clip_label(s.name, 30));
   }
   return out;
@@ -140,8 +151,9 @@ std::string chart_body(const Chart& c, int id) {
 
 std::string document(int width, int height, const std::string& label, const std::string& body) {
   const std::string w = std::to_string(width), h = std::to_string(height);
-  return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " + h + "\" role=\"img\" aria-label=\"" +
-         clip_label(label, 200) + "\" " + kFont + " fill=\"#1f2933\">\n" + body + "</svg>\n";
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " + h +
+         "\" role=\"img\" aria-label=\"" + clip_label(label, 200) + "\" " + kFont + " fill=\"#1f2933\">\n" + body +
+         "</svg>\n";
 }
 
 }  // namespace
@@ -161,7 +173,9 @@ std::string escape_xml(const std::string& text) {
   return out;
 }
 
-std::string render_chart(const Chart& chart) { return document(chart.width, chart.height, chart.title, chart_body(chart, 0)); }
+std::string render_chart(const Chart& chart) {
+  return document(chart.width, chart.height, chart.title, chart_body(chart, 0));
+}
 
 std::string render_charts(const std::vector<Chart>& charts, int columns) {
   columns = std::max(1, columns);
@@ -172,14 +186,16 @@ std::string render_charts(const std::vector<Chart>& charts, int columns) {
       y += row_height;
       x = column = row_height = 0;
     }
-    body += "<g transform=\"translate(" + std::to_string(x) + " " + std::to_string(y) + ")\">\n" + chart_body(c, id++) + "</g>\n";
+    body += "<g transform=\"translate(" + std::to_string(x) + " " + std::to_string(y) + ")\">\n" + chart_body(c, id++) +
+            "</g>\n";
     x += c.width;
     width = std::max(width, x);
     row_height = std::max(row_height, c.height);
     ++column;
   }
   const int height = std::max(1, y + row_height);
-  const std::string background = "<rect width=\"" + std::to_string(width) + "\" height=\"" + std::to_string(height) + "\" fill=\"#ffffff\"/>\n";
+  const std::string background =
+      "<rect width=\"" + std::to_string(width) + "\" height=\"" + std::to_string(height) + "\" fill=\"#ffffff\"/>\n";
   return document(width, height, charts.empty() ? "no charts" : charts[0].title, background + body);
 }
 
@@ -189,17 +205,19 @@ std::string render_fields(const FieldFigure& f) {
   for (const auto& row : f.panels) columns = std::max(columns, row.size());
   const int width = left + static_cast<int>(columns) * (f.panel_width + bar + 16) + 8;
   const int height = top + static_cast<int>(f.panels.size()) * (f.panel_height + gap_y) + 8;
-  std::string body = "<title>" + clip_label(f.title.empty() ? "fields" : f.title, 200) + "</title>\n<rect width=\"" + std::to_string(width) + "\" height=\"" +
-                     std::to_string(height) + "\" fill=\"#ffffff\"/>\n";
+  std::string body = "<title>" + clip_label(f.title.empty() ? "fields" : f.title, 200) + "</title>\n<rect width=\"" +
+                     std::to_string(width) + "\" height=\"" + std::to_string(height) + "\" fill=\"#ffffff\"/>\n";
   if (!f.title.empty()) body += text_at(width / 2.0, 24, "middle", 15, clip_label(f.title, 110), " font-weight=\"600\"");
   const auto image = [](double x, double y, double w, double h, const Image& pixels) {
     return "<image x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" width=\"" + fixed(w) + "\" height=\"" + fixed(h) +
-           "\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64," + base64(encode_png(pixels)) + "\"/>\n";
+           "\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64," +
+           base64(encode_png(pixels)) + "\"/>\n";
   };
   for (size_t r = 0; r < f.panels.size(); ++r) {
     for (size_t k = 0; k < f.panels[r].size(); ++k) {
       const FieldPanel& p = f.panels[r][k];
-      const double x = left + static_cast<double>(k) * (f.panel_width + bar + 16), y = top + static_cast<double>(r) * (f.panel_height + gap_y) + 20;
+      const double x = left + static_cast<double>(k) * (f.panel_width + bar + 16),
+                   y = top + static_cast<double>(r) * (f.panel_height + gap_y) + 20;
       const double h = f.panel_height, w = f.panel_width;
       body += text_at(x + w / 2, y - 6, "middle", 13, clip_label(p.title, 48));
       double low = p.low, high = p.high;
@@ -219,13 +237,21 @@ std::string render_fields(const FieldFigure& f) {
         for (size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<float>(i) / 63;
         body += image(x + w + 6, y, 12, h, colour_image(ramp, 64, 1, 0, 1, p.map));
       }
-      body += "<rect x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" width=\"" + fixed(w) + "\" height=\"" + fixed(h) + "\" fill=\"none\" stroke=\"#6b7280\"/>\n";
+      body += "<rect x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" width=\"" + fixed(w) + "\" height=\"" + fixed(h) +
+              "\" fill=\"none\" stroke=\"#6b7280\"/>\n";
       for (int t = 0; t <= 2; ++t) {
         const double v = low + (high - low) * t / 2;
-        body += text_at(x + w + 22, y + h - h * t / 2 + (t == 0 ? 0 : t == 1 ? 4 : 10), "start", 11, detail::number_label(std::abs(v) < 1e-6 * (high - low) ? 0 : v));
+        body += text_at(x + w + 22,
+                        y + h - h * t / 2 +
+                            (t == 0   ? 0
+                             : t == 1 ? 4
+                                      : 10),
+                        "start", 11, detail::number_label(std::abs(v) < 1e-6 * (high - low) ? 0 : v));
       }
       body += text_at(x + w / 2, y + h + 15, "middle", 12, clip_label(f.x_label, 30));
-      if (k == 0) body += text_at(x - 10, y + h / 2, "middle", 12, clip_label(f.y_label, 30), " transform=\"rotate(-90 " + fixed(x - 10) + " " + fixed(y + h / 2) + ")\"");
+      if (k == 0)
+        body += text_at(x - 10, y + h / 2, "middle", 12, clip_label(f.y_label, 30),
+                        " transform=\"rotate(-90 " + fixed(x - 10) + " " + fixed(y + h / 2) + ")\"");
     }
   }
   return document(width, height, f.title, body);

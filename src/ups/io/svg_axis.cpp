@@ -15,8 +15,10 @@ std::string number_label(double v) {
     // 1e-04 -> 1e-4
     if (const size_t e = s.find('e'); e != std::string::npos) {
       size_t k = e + 1;
-      if (s[k] == '+') s.erase(k, 1);
-      else ++k;
+      if (s[k] == '+')
+        s.erase(k, 1);
+      else
+        ++k;
       while (k + 1 < s.size() && s[k] == '0') s.erase(k, 1);
     }
     return s;

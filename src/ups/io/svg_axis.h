@@ -15,10 +15,10 @@ struct Tick {
 // Maps values of one axis to pixels.
 struct Scale {
   bool log = false;
-  double low = 0, high = 1;        // data range, in log10 when log
-  double begin = 0, end = 1;       // pixels
+  double low = 0, high = 1;   // data range, in log10 when log
+  double begin = 0, end = 1;  // pixels
   double operator()(double v) const;
-  bool shows(double v) const;      // finite, and positive on log axes
+  bool shows(double v) const;  // finite, and positive on log axes
   std::vector<Tick> ticks(int wanted) const;
 };
 

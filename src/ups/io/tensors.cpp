@@ -58,7 +58,8 @@ NamedTensors tensors_from_safetensors(std::span<const char> bytes, const std::st
   out.reserve(view.tensors.size());
   for (auto& t : view.tensors) {
     const at::ScalarType type = dtype_from_name(t.dtype);
-    if (type == at::ScalarType::Undefined) throw checkpoint_error(place, "tensor '" + t.name + "' has the unsupported dtype " + t.dtype);
+    if (type == at::ScalarType::Undefined)
+      throw checkpoint_error(place, "tensor '" + t.name + "' has the unsupported dtype " + t.dtype);
     // The file may place data unaligned, so copy. Strides of a shape with a zero may overflow: ATen checks and throws.
     at::Tensor tensor;
     try {
@@ -69,7 +70,8 @@ NamedTensors tensors_from_safetensors(std::span<const char> bytes, const std::st
     if (t.bytes > 0) std::memcpy(tensor.data_ptr(), t.data, t.bytes);
     if (type == at::kBool) {  // a bool that is neither 0 nor 1 is undefined behaviour
       const auto* b = static_cast<const unsigned char*>(t.data);
-      if (std::any_of(b, b + t.bytes, [](unsigned char c) { return c > 1; })) throw checkpoint_error(place, "tensor '" + t.name + "' holds a bad boolean");
+      if (std::any_of(b, b + t.bytes, [](unsigned char c) { return c > 1; }))
+        throw checkpoint_error(place, "tensor '" + t.name + "' holds a bad boolean");
     }
     out.emplace_back(std::move(t.name), std::move(tensor));
   }

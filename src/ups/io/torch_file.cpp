@@ -105,8 +105,8 @@ class PickleWriter {
       for (const int64_t n : list) integer(n);
       pickle += 't';
     }
-    pickle += '\x89';                               // requires_grad False
-    pickle += "ccollections\nOrderedDict\n)RtR";    // no hooks
+    pickle += '\x89';                             // requires_grad False
+    pickle += "ccollections\nOrderedDict\n)RtR";  // no hooks
     storages.push_back(t);
   }
 };
@@ -115,8 +115,10 @@ class PickleWriter {
 std::string clean_name(std::string name) {
   static const std::string kPrefix = "_orig_mod.";
   for (size_t at = name.find(kPrefix); at != std::string::npos; at = name.find(kPrefix, at)) {
-    if (at == 0 || name[at - 1] == '.') name.erase(at, kPrefix.size());
-    else at += kPrefix.size();
+    if (at == 0 || name[at - 1] == '.')
+      name.erase(at, kPrefix.size());
+    else
+      at += kPrefix.size();
   }
   return name;
 }
@@ -130,10 +132,12 @@ NamedTensors state_dict(const PtValue& root, const std::string& place) {
   for (const auto& p : dict->pairs) {
     if (!p.key.is(PtValue::Kind::text) || !p.value.is(PtValue::Kind::tensor)) {
       const std::string key = p.key.is(PtValue::Kind::text) ? p.key.text : std::to_string(p.key.integer);
-      throw checkpoint_error(place, "is not a state dict: '" + clip_text(key, 80) + "' is not a named tensor", "save model.state_dict()");
+      throw checkpoint_error(place, "is not a state dict: '" + clip_text(key, 80) + "' is not a named tensor",
+                             "save model.state_dict()");
     }
     out.emplace_back(clean_name(p.key.text), p.value.tensor);
-    if (!names.insert(out.back().first).second) throw checkpoint_error(place, "two tensors are named '" + clip_text(out.back().first, 80) + "'");
+    if (!names.insert(out.back().first).second)
+      throw checkpoint_error(place, "two tensors are named '" + clip_text(out.back().first, 80) + "'");
   }
   return out;
 }
@@ -152,7 +156,8 @@ void save_pt_tree(const std::filesystem::path& path, const PtValue& root) {
         ZipWriter zip(file, "archive");
         zip.add("data.pkl", p.pickle.data(), p.pickle.size());
         zip.add("byteorder", "little", 6);
-        for (size_t i = 0; i < p.storages.size(); ++i) zip.add("data/" + std::to_string(i), p.storages[i].data_ptr(), p.storages[i].nbytes());
+        for (size_t i = 0; i < p.storages.size(); ++i)
+          zip.add("data/" + std::to_string(i), p.storages[i].data_ptr(), p.storages[i].nbytes());
         zip.add("version", "3\n", 2);
         zip.finish();
       },
@@ -169,11 +174,13 @@ PtValue parse_pt(std::span<const char> bytes, const std::string& place) {
   ZipReader zip(bytes, place);
   if (zip.has("byteorder")) {
     const auto order = zip.read("byteorder");
-    if (std::string_view(order.data(), order.size()) != "little") throw checkpoint_error(place, "was not written on a little-endian machine");
+    if (std::string_view(order.data(), order.size()) != "little")
+      throw checkpoint_error(place, "was not written on a little-endian machine");
   }
   const auto pickle = zip.read("data.pkl");
   if (pickle.size() > (size_t{16} << 20)) throw checkpoint_error(place, "data.pkl is larger than 16 MiB");
-  detail::PickleReader reader({pickle.data(), pickle.size()}, zip, place, 8 * uint64_t{bytes.size()} + (uint64_t{64} << 20));
+  detail::PickleReader reader({pickle.data(), pickle.size()}, zip, place,
+                              8 * uint64_t{bytes.size()} + (uint64_t{64} << 20));
   return reader.load();
 }
 

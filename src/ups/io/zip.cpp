@@ -9,7 +9,8 @@
 namespace ups::io {
 namespace {
 
-constexpr uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kLocator64 = 0x07064b50;
+constexpr uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50,
+                   kLocator64 = 0x07064b50;
 constexpr uint64_t kMaxEntries = 50'000;
 
 uint32_t crc_of(const void* data, size_t bytes) {
@@ -30,12 +31,15 @@ void put(std::string& out, uint64_t value, int width) {
 
 }  // namespace
 
-void ZipReader::refuse(const std::string& what) const { throw checkpoint_error(place_, "damaged or foreign .pt file: " + what); }
+void ZipReader::refuse(const std::string& what) const {
+  throw checkpoint_error(place_, "damaged or foreign .pt file: " + what);
+}
 
 uint64_t ZipReader::number(uint64_t at, int width) const {
   if (at > bytes_.size() || static_cast<uint64_t>(width) > bytes_.size() - at) refuse("truncated");
   uint64_t v = 0;
-  for (int i = 0; i < width; ++i) v |= uint64_t{static_cast<unsigned char>(bytes_[at + static_cast<uint64_t>(i)])} << (8 * i);
+  for (int i = 0; i < width; ++i)
+    v |= uint64_t{static_cast<unsigned char>(bytes_[at + static_cast<uint64_t>(i)])} << (8 * i);
   return v;
 }
 
@@ -96,15 +100,18 @@ ZipReader::ZipReader(std::span<const char> bytes, std::string place) : bytes_(by
     const size_t slash = name.find('/');
     if (slash == std::string::npos || slash == 0) refuse("entry '" + name + "' lies outside the archive's folder");
     if (top.empty()) top = name.substr(0, slash + 1);
-    if (name.compare(0, top.size(), top) != 0 || name.find("..") != std::string::npos || name.find('\0') != std::string::npos)
+    if (name.compare(0, top.size(), top) != 0 || name.find("..") != std::string::npos ||
+        name.find('\0') != std::string::npos)
       refuse("entry '" + name + "' lies outside the archive's folder");
-    if (number(local, 4) != kLocal || number(local + 26, 2) != name_size) refuse("entry '" + name + "' has no local header");
+    if (number(local, 4) != kLocal || number(local + 26, 2) != name_size)
+      refuse("entry '" + name + "' has no local header");
     number(local + 30, 0);
     if (std::string_view(bytes_.data() + local + 30, std::min(name_size, bytes_.size() - local - 30)) != name)
       refuse("entry '" + name + "' has another name in its local header");
     entry.offset = local + 30 + name_size + number(local + 28, 2);
     entry.size = size;
-    if (entry.offset > bytes_.size() || size > bytes_.size() - entry.offset) refuse("entry '" + name + "' lies outside the file");
+    if (entry.offset > bytes_.size() || size > bytes_.size() - entry.offset)
+      refuse("entry '" + name + "' lies outside the file");
     ranges.emplace_back(local, entry.offset + size);
     if (!entries_.emplace(name.substr(top.size()), entry).second) refuse("two entries are named '" + name + "'");
   }
@@ -125,16 +132,17 @@ std::span<const char> ZipReader::read(const std::string& name) {
 
 void ZipWriter::add(const std::string& name, const void* data, size_t bytes) {
   Entry e{top_ + "/" + name, file_.bytes(), bytes, crc_of(data, bytes)};
-  if (e.offset + bytes + 65536 > UINT32_MAX) throw io_error(file_.place(), "would exceed 4 GiB", "export safetensors instead");
+  if (e.offset + bytes + 65536 > UINT32_MAX)
+    throw io_error(file_.place(), "would exceed 4 GiB", "export safetensors instead");
   const uint64_t before = e.offset + 30 + e.name.size() + 4;  // with an empty padding field
   const uint64_t padding = (64 - before % 64) % 64;
   std::string header;
   put(header, kLocal, 4);
-  put(header, 20, 2);  // version needed
+  put(header, 20, 2);      // version needed
   put(header, 0x0800, 2);  // names are UTF-8
-  put(header, 0, 2);   // stored
-  put(header, 0, 2);   // time: fixed, so equal weights make equal files
-  put(header, 0x21, 2);  // date: 1980-01-01
+  put(header, 0, 2);       // stored
+  put(header, 0, 2);       // time: fixed, so equal weights make equal files
+  put(header, 0x21, 2);    // date: 1980-01-01
   put(header, e.crc, 4);
   put(header, bytes, 4);
   put(header, bytes, 4);
@@ -169,7 +177,8 @@ void ZipWriter::finish() {
     out += e.name;
   }
   const uint64_t size = out.size();
-  if (start + size > UINT32_MAX || entries_.size() >= 0xffff) throw io_error(file_.place(), "would exceed 4 GiB or 65534 tensors", "export safetensors instead");
+  if (start + size > UINT32_MAX || entries_.size() >= 0xffff)
+    throw io_error(file_.place(), "would exceed 4 GiB or 65534 tensors", "export safetensors instead");
   put(out, kEnd, 4);
   put(out, 0, 4);
   put(out, entries_.size(), 2);

@@ -40,7 +40,8 @@ std::optional<int64_t> parse_step_name(const std::string& name) {
   return step_name(step) == name ? std::optional<int64_t>(step) : std::nullopt;
 }
 
-void require_same_hash(const std::string& place, const std::string& what, const std::string& expected, const std::string& found) {
+void require_same_hash(const std::string& place, const std::string& what, const std::string& expected,
+                       const std::string& found) {
   if (expected == found) return;
   const auto show = [](const std::string& h) { return h.empty() ? std::string("none") : h; };
   throw checkpoint_error(place, "was made with another " + what + " (" + show(found) + "), this run has " + show(expected));
@@ -48,8 +49,8 @@ void require_same_hash(const std::string& place, const std::string& what, const 
 
 namespace {
 
-// Puts the finished temporary under its final name. An older checkpoint of the same step is exchanged with it, so that there is
-// never a moment without one.
+// Puts the finished temporary under its final name. An older checkpoint of the same step is exchanged with it, so that
+// there is never a moment without one.
 void publish(int parent_fd, const std::string& temporary, const std::string& name, const std::string& place) {
   if (::renameat2(parent_fd, temporary.c_str(), parent_fd, name.c_str(), RENAME_NOREPLACE) == 0) return;
   if (errno == EEXIST) {
@@ -57,12 +58,14 @@ void publish(int parent_fd, const std::string& temporary, const std::string& nam
   }
   if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) io::throw_errno(errno, place, "rename into place");
   // File systems without these flags: safe enough under the run lock; older steps remain meanwhile.
-  struct stat s {};
+  struct stat s{};
   if (::fstatat(parent_fd, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0) {
     const std::string trash = io::temporary_name(".trash-");
-    if (::renameat(parent_fd, name.c_str(), parent_fd, trash.c_str()) != 0) io::throw_errno(errno, place, "move the older checkpoint away");
+    if (::renameat(parent_fd, name.c_str(), parent_fd, trash.c_str()) != 0)
+      io::throw_errno(errno, place, "move the older checkpoint away");
   }
-  if (::renameat(parent_fd, temporary.c_str(), parent_fd, name.c_str()) != 0) io::throw_errno(errno, place, "rename into place");
+  if (::renameat(parent_fd, temporary.c_str(), parent_fd, name.c_str()) != 0)
+    io::throw_errno(errno, place, "rename into place");
 }
 
 void remove_tree(const fs::path& path) {
@@ -75,7 +78,8 @@ void remove_leftovers(const fs::path& dir) {
   std::vector<fs::path> victims;
   for (const auto& e : fs::directory_iterator(dir, ec)) {
     const std::string name = e.path().filename().string();
-    if (starts_with(name, ".tmp-") || starts_with(name, ".trash-") || name.find(".tmp-") != std::string::npos) victims.push_back(e.path());
+    if (starts_with(name, ".tmp-") || starts_with(name, ".trash-") || name.find(".tmp-") != std::string::npos)
+      victims.push_back(e.path());
   }
   for (const auto& v : victims) remove_tree(v);
 }
@@ -118,7 +122,8 @@ std::string CheckpointStore::manifest_hash(const std::string& stage, int64_t ste
   return hash128_hex(text);
 }
 
-void CheckpointStore::commit_once(const CheckpointContent& content, const fs::path& parent, const std::string& final_name) const {
+void CheckpointStore::commit_once(const CheckpointContent& content, const fs::path& parent,
+                                  const std::string& final_name) const {
   io::make_directories(parent);
   const io::Fd parent_fd = io::open_directory(parent, false);
   const std::string place = (parent / final_name).string();
@@ -126,10 +131,12 @@ void CheckpointStore::commit_once(const CheckpointContent& content, const fs::pa
   const uint64_t available = io::free_bytes(parent);
   if (available < need + need / 10) {
     throw io_error(place, "not enough disk space",
-                   "needs " + format_bytes(static_cast<int64_t>(need)) + ", " + format_bytes(static_cast<int64_t>(available)) + " free");
+                   "needs " + format_bytes(static_cast<int64_t>(need)) + ", " +
+                       format_bytes(static_cast<int64_t>(available)) + " free");
   }
   const std::string temporary = io::temporary_name(".tmp-" + final_name + "-");
-  if (::mkdirat(parent_fd.get(), temporary.c_str(), 0755) != 0) io::throw_errno(errno, place, "create the checkpoint directory", need);
+  if (::mkdirat(parent_fd.get(), temporary.c_str(), 0755) != 0)
+    io::throw_errno(errno, place, "create the checkpoint directory", need);
   try {
     const int raw = ::openat(parent_fd.get(), temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (raw < 0) io::throw_errno(errno, place, "open the checkpoint directory");
@@ -156,7 +163,8 @@ void CheckpointStore::commit(const CheckpointContent& content, bool is_best) {
     } catch (const Error& e) {
       hint = std::string("its state could not be kept either: ") + e.what();
     }
-    throw Error(ExitCode::diverged, step_path(content.stage, content.step).string(), "refused to save a non-finite value in " + bad, hint);
+    throw Error(ExitCode::diverged, step_path(content.stage, content.step).string(),
+                "refused to save a non-finite value in " + bad, hint);
   }
   const fs::path stage_dir = dir_ / content.stage;
   try {
@@ -170,7 +178,10 @@ void CheckpointStore::commit(const CheckpointContent& content, bool is_best) {
   }
   io::JsonlWriter index(dir_ / "index.jsonl");
   io::JsonLine line;
-  line.add("stage", content.stage).add("step", content.step).add("best", is_best).add("manifest", manifest_hash(content.stage, content.step));
+  line.add("stage", content.stage)
+      .add("step", content.step)
+      .add("best", is_best)
+      .add("manifest", manifest_hash(content.stage, content.step));
   index.append(line.add("created", utc_now()));
   index.sync();
   io::write_text_atomic(stage_dir / "last", name + "\n");
@@ -192,7 +203,8 @@ void CheckpointStore::rotate(const std::string& stage, int keep) const {
     for (const int64_t step : steps(name)) {
       try {
         const fs::path path = step_path(name, step) / "MANIFEST.json";
-        const auto text = io::read_text(path, {.max_bytes = detail::kMaxManifest, .code = ExitCode::checkpoint, .follow = false});
+        const auto text =
+            io::read_text(path, {.max_bytes = detail::kMaxManifest, .code = ExitCode::checkpoint, .follow = false});
         for (const auto& p : detail::Manifest::parse(text, path.string()).parents)
           if (p.stage == stage) pinned.insert(p.step);
       } catch (const Error&) {
@@ -252,7 +264,8 @@ std::optional<CheckpointContent> CheckpointStore::load_newest(const std::string&
     std::error_code ec;
     for (const auto& e : fs::directory_iterator(dir_ / stage, ec)) {
       if (e.path().filename().string().find(".corrupt") == std::string::npos) continue;
-      throw checkpoint_error((dir_ / stage).string(), "holds damaged checkpoints only (" + e.path().filename().string() + ")",
+      throw checkpoint_error((dir_ / stage).string(),
+                             "holds damaged checkpoints only (" + e.path().filename().string() + ")",
                              "start again with another --run-dir, or restore a copy");
     }
     return std::nullopt;
@@ -267,7 +280,8 @@ void CheckpointStore::verify_parents(const CheckpointContent& content) const {
     const std::string place = step_path(p.stage, p.step).string();
     const std::string found = manifest_hash(p.stage, p.step);
     if (found != p.manifest_hash) {
-      throw checkpoint_error(place, "is not the checkpoint that stage " + content.stage + " was trained on (expected " + p.manifest_hash + ", found " + found + ")");
+      throw checkpoint_error(place, "is not the checkpoint that stage " + content.stage + " was trained on (expected " +
+                                        p.manifest_hash + ", found " + found + ")");
     }
   }
 }

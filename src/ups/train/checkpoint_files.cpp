@@ -22,7 +22,7 @@ namespace {
 
 struct Group {
   const char* name;
-  io::NamedTensors CheckpointContent::*member;
+  io::NamedTensors CheckpointContent::* member;
   bool listed;  // tensor by tensor in the manifest
 };
 constexpr std::array<Group, 4> kGroups{{{"model", &CheckpointContent::model, true},
@@ -35,11 +35,12 @@ std::string file_name(const Group& g) { return std::string(g.name) + ".safetenso
 std::string state_text(const CheckpointContent& c) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
-  const nlohmann::json j = {{"version", 1},
-                            {"stage", c.stage},
-                            {"step", c.step},
-                            {"state", nlohmann::json::parse(c.state_json)},
-                            {"volatile", {{"time", utc_now()}, {"host", escape_text(host)}, {"pid", static_cast<int64_t>(getpid())}}}};
+  const nlohmann::json j = {
+      {"version", 1},
+      {"stage", c.stage},
+      {"step", c.step},
+      {"state", nlohmann::json::parse(c.state_json)},
+      {"volatile", {{"time", utc_now()}, {"host", escape_text(host)}, {"pid", static_cast<int64_t>(getpid())}}}};
   return j.dump() + "\n";
 }
 
@@ -122,14 +123,18 @@ void write_checkpoint(int dir_fd, const std::string& place, const CheckpointCont
 
 CheckpointContent read_checkpoint(const std::filesystem::path& dir) {
   const std::string place = dir.string();
-  const auto refuse = [&](const std::string& file, const std::string& what) { throw checkpoint_error(place, file + ": " + what); };
+  const auto refuse = [&](const std::string& file, const std::string& what) {
+    throw checkpoint_error(place, file + ": " + what);
+  };
   const io::Fd fd(::openat(AT_FDCWD, dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) {
-    if (errno == EMFILE || errno == ENFILE || errno == EACCES || errno == EIO) io::throw_errno(errno, place, "open the checkpoint");
+    if (errno == EMFILE || errno == ENFILE || errno == EACCES || errno == EIO)
+      io::throw_errno(errno, place, "open the checkpoint");
     throw checkpoint_error(place, "is not a checkpoint directory");
   }
   const auto read = [&](const std::string& name, uint64_t max) {
-    return io::read_file_at(fd.get(), name, place + "/" + name, {.max_bytes = max, .code = ExitCode::checkpoint, .follow = false});
+    return io::read_file_at(fd.get(), name, place + "/" + name,
+                            {.max_bytes = max, .code = ExitCode::checkpoint, .follow = false});
   };
   const io::Bytes manifest_bytes = read("MANIFEST.json", kMaxManifest);
   const Manifest m = Manifest::parse(manifest_bytes.text(), place + "/MANIFEST.json");
@@ -160,10 +165,12 @@ CheckpointContent read_checkpoint(const std::filesystem::path& dir) {
     if (record == m.files.end()) refuse(name, "is missing from the manifest");
     io::Bytes bytes = read(name, uint64_t{64} << 30);
     if (bytes.size != record->second.bytes) {
-      refuse(name, "size mismatch (expected " + std::to_string(record->second.bytes) + ", found " + std::to_string(bytes.size) + " bytes)");
+      refuse(name, "size mismatch (expected " + std::to_string(record->second.bytes) + ", found " +
+                       std::to_string(bytes.size) + " bytes)");
     }
     const std::string hash = hash128_hex(bytes.text());
-    if (hash != record->second.hash) refuse(name, "hash mismatch (expected " + record->second.hash + ", found " + hash + ")");
+    if (hash != record->second.hash)
+      refuse(name, "hash mismatch (expected " + record->second.hash + ", found " + hash + ")");
     return bytes;
   };
   for (const auto& g : kGroups) {
@@ -176,7 +183,8 @@ CheckpointContent read_checkpoint(const std::filesystem::path& dir) {
     if (group->second.size() != (c.*g.member).size()) refuse(name, "holds other tensors than the manifest");
     for (const auto& [tensor_name, tensor] : c.*g.member) {
       const auto record = group->second.find(tensor_name);
-      if (record == group->second.end() || record->second.shape != tensor.sizes().vec() || record->second.dtype != io::dtype_name(tensor.scalar_type()) ||
+      if (record == group->second.end() || record->second.shape != tensor.sizes().vec() ||
+          record->second.dtype != io::dtype_name(tensor.scalar_type()) ||
           record->second.hash != hash64_hex(tensor.data_ptr(), tensor.nbytes())) {
         refuse(name, "tensor '" + tensor_name + "' differs from the manifest");
       }
@@ -184,11 +192,13 @@ CheckpointContent read_checkpoint(const std::filesystem::path& dir) {
   }
   const io::Bytes state = verified("state.json");
   for (const auto& [name, record] : m.files) {
-    const bool known = name == "state.json" || std::any_of(kGroups.begin(), kGroups.end(), [&](const Group& g) { return file_name(g) == name; });
+    const bool known = name == "state.json" ||
+                       std::any_of(kGroups.begin(), kGroups.end(), [&](const Group& g) { return file_name(g) == name; });
     if (!known) refuse(escape_text(name), "is unknown to this version");
   }
   const auto j = parse_canonical(state.text(), place + "/state.json");
-  if (!j.is_object() || j.value("version", 0) != 1 || !j.contains("state") || j.value("stage", "") != c.stage || j.value("step", int64_t{-1}) != c.step) {
+  if (!j.is_object() || j.value("version", 0) != 1 || !j.contains("state") || j.value("stage", "") != c.stage ||
+      j.value("step", int64_t{-1}) != c.step) {
     refuse("state.json", "does not belong to this checkpoint");
   }
   c.state_json = j.at("state").dump();

@@ -28,9 +28,11 @@ json to_json(const Manifest& m, bool with_tensors) {
   for (const auto& [name, f] : m.files) j["files"][name] = {{"bytes", f.bytes}, {"xxh3_128", f.hash}};
   if (with_tensors) {
     for (const auto& [group, tensors] : m.tensors)
-      for (const auto& [name, t] : tensors) j["tensors"][group][name] = {{"dtype", t.dtype}, {"shape", t.shape}, {"xxh3_64", t.hash}};
+      for (const auto& [name, t] : tensors)
+        j["tensors"][group][name] = {{"dtype", t.dtype}, {"shape", t.shape}, {"xxh3_64", t.hash}};
   }
-  for (const auto& p : m.parents) j["parents"].push_back({{"stage", p.stage}, {"step", p.step}, {"manifest_xxh3_128", p.manifest_hash}});
+  for (const auto& p : m.parents)
+    j["parents"].push_back({{"stage", p.stage}, {"step", p.step}, {"manifest_xxh3_128", p.manifest_hash}});
   return j;
 }
 
@@ -87,14 +89,17 @@ Manifest Manifest::parse(std::string_view text, const std::string& place) {
     m.encoder_hash = j.at("encoder_hash").get<std::string>();
     m.build = j.at("build").get<std::map<std::string, std::string>>();
     m.exact = j.at("exact").get<std::map<std::string, std::string>>();
-    for (const auto& [name, f] : j.at("files").items()) m.files[name] = {f.at("bytes").get<uint64_t>(), f.at("xxh3_128").get<std::string>()};
+    for (const auto& [name, f] : j.at("files").items())
+      m.files[name] = {f.at("bytes").get<uint64_t>(), f.at("xxh3_128").get<std::string>()};
     for (const auto& [group, tensors] : j.at("tensors").items()) {
       for (const auto& [name, t] : tensors.items()) {
-        m.tensors[group][name] = {t.at("dtype").get<std::string>(), t.at("shape").get<std::vector<int64_t>>(), t.at("xxh3_64").get<std::string>()};
+        m.tensors[group][name] = {t.at("dtype").get<std::string>(), t.at("shape").get<std::vector<int64_t>>(),
+                                  t.at("xxh3_64").get<std::string>()};
       }
     }
     for (const auto& p : j.at("parents")) {
-      m.parents.push_back({p.at("stage").get<std::string>(), p.at("step").get<int64_t>(), p.at("manifest_xxh3_128").get<std::string>()});
+      m.parents.push_back(
+          {p.at("stage").get<std::string>(), p.at("step").get<int64_t>(), p.at("manifest_xxh3_128").get<std::string>()});
     }
   } catch (const json::exception&) {
     throw checkpoint_error(place, "lacks a field or has one of another type");

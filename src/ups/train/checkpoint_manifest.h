@@ -1,4 +1,5 @@
-// MANIFEST.json of a checkpoint: what files and tensors it holds, their hashes, and its lineage. Private to train/checkpoint*.
+// MANIFEST.json of a checkpoint: what files and tensors it holds, their hashes, and its lineage. Private to
+// train/checkpoint*.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -33,15 +34,15 @@ struct Manifest {
   std::string config_hash, split_hash, normalizer_hash, encoder_hash;
   std::map<std::string, std::string> build, exact;
 
-  // Canonical JSON and '\n'. Holds its own hash under "self", so that a flipped bit anywhere in it is seen. Tensor records are left
-  // out if the text would exceed kMaxManifest.
+  // Canonical JSON and '\n'. Holds its own hash under "self", so that a flipped bit anywhere in it is seen. Tensor records
+  // are left out if the text would exceed kMaxManifest.
   std::string text() const;
   // Exit 4 on anything that text() would not write.
   static Manifest parse(std::string_view text, const std::string& place);
 };
 
-// Parses JSON that must be canonical (sorted keys, no whitespace, '\n' at the end) and at most 16 levels deep: equal to its own dump,
-// which also excludes duplicate keys. Exit 4.
+// Parses JSON that must be canonical (sorted keys, no whitespace, '\n' at the end) and at most 16 levels deep: equal to its
+// own dump, which also excludes duplicate keys. Exit 4.
 nlohmann::json parse_canonical(std::string_view text, const std::string& place);
 
 }  // namespace ups::train::detail

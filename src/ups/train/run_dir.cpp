@@ -17,12 +17,14 @@ namespace fs = std::filesystem;
 RunDir RunDir::create(const fs::path& path, const std::string& command) {
   if (path.has_parent_path()) io::make_directories(path.parent_path());
   // mkdir decides between two runs that start together where locks do not work; where they do, the lock decides.
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) io::throw_errno(errno, path.string(), "create the run directory");
+  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
+    io::throw_errno(errno, path.string(), "create the run directory");
   if (!fs::is_directory(path)) throw usage_error(path.string(), "is not a directory", "give another --run-dir");
   RunLock lock(path, RunLock::Mode::exclusive, command);
   for (const char* name : {"config.yaml", "metrics.jsonl", "ckpt"}) {
     if (!fs::exists(path / name)) continue;
-    throw usage_error(path.string(), "already holds a run (" + std::string(name) + ")", "continue it with --resume=auto, or give another --run-dir");
+    throw usage_error(path.string(), "already holds a run (" + std::string(name) + ")",
+                      "continue it with --resume=auto, or give another --run-dir");
   }
   return {path, std::move(lock)};
 }
@@ -39,7 +41,9 @@ void RunDir::write_text(std::string_view name, std::string_view text) const {
 }
 
 fs::path default_run_path(const std::string& name) {
-  if (!is_safe_name(name)) throw usage_error("--name", "'" + name + "' cannot be a run's name", "use letters, digits, '.', '_' and '-', at most 64, not starting with '.' or '-'");
+  if (!is_safe_name(name))
+    throw usage_error("--name", "'" + name + "' cannot be a run's name",
+                      "use letters, digits, '.', '_' and '-', at most 64, not starting with '.' or '-'");
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
   gmtime_r(&now, &utc);

@@ -37,7 +37,8 @@ std::string boot_id() {
   return {};
 }
 
-// "host:pid since TIME" of the holder, empty if the file does not say or its process is gone (then a reader holds the lock).
+// "host:pid since TIME" of the holder, empty if the file does not say or its process is gone (then a reader holds the
+// lock).
 std::string holder(int fd) {
   for (int attempt = 0; attempt < 20; ++attempt) {
     char text[2048];
@@ -47,7 +48,9 @@ std::string holder(int fd) {
       const auto pid = j["pid"].get<int64_t>();
       const auto host = j["host"].get<std::string>();
       const bool gone = host == host_name() && ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
-      if (!gone) return host + ":" + std::to_string(pid) + " since " + (j.contains("start") && j["start"].is_string() ? j["start"].get<std::string>() : "?");
+      if (!gone)
+        return host + ":" + std::to_string(pid) + " since " +
+               (j.contains("start") && j["start"].is_string() ? j["start"].get<std::string>() : "?");
     }
     // The winner may hold the lock but not have written yet.
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -69,11 +72,13 @@ RunLock::RunLock(const std::filesystem::path& run_dir, Mode mode, const std::str
   while (rc != 0 && errno == EINTR);
   if (rc != 0 && errno == EWOULDBLOCK) {
     const std::string who = holder(raw);
-    throw Error(ExitCode::busy, "", "run directory " + run_dir.string() + " is in use by " + (who.empty() ? "another process" : who),
+    throw Error(ExitCode::busy, "",
+                "run directory " + run_dir.string() + " is in use by " + (who.empty() ? "another process" : who),
                 "wait for it, or use another --run-dir");
   }
   if (rc != 0 && (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)) {
-    log::notice_once("this file system cannot lock " + path.string() + ": nothing stops a second run in the same directory");
+    log::notice_once("this file system cannot lock " + path.string() +
+                     ": nothing stops a second run in the same directory");
     return;
   }
   if (rc != 0) io::throw_errno(errno, path.string(), "lock");
@@ -82,7 +87,8 @@ RunLock::RunLock(const std::filesystem::path& run_dir, Mode mode, const std::str
   line.add("host", host_name()).add("pid", static_cast<int64_t>(::getpid())).add("boot_id", boot_id());
   const std::string text = line.add("start", utc_now()).add("command", clip_text(command, 1000)).text() + "\n";
   // Informative only, so no error is raised (a full disk must not stop a resume that would free space).
-  if (::ftruncate(raw, 0) != 0 || ::pwrite(raw, text.data(), text.size(), 0) < 0) log::debug("cannot write " + path.string());
+  if (::ftruncate(raw, 0) != 0 || ::pwrite(raw, text.data(), text.size(), 0) < 0)
+    log::debug("cannot write " + path.string());
 }
 
 }  // namespace ups::train

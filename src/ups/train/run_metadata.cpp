@@ -19,7 +19,9 @@ bool recorded(const std::string& name) {
   return name == "LANG" || name == "TZ";
 }
 
-nlohmann::json text_or_null(const std::string& text) { return text.empty() ? nlohmann::json() : nlohmann::json(escape_text(text)); }
+nlohmann::json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json() : nlohmann::json(escape_text(text));
+}
 
 }  // namespace
 

@@ -8,10 +8,11 @@
 namespace ups::train {
 namespace {
 
-std::atomic<int> g_stop{0};         // 0 or the first stopping signal
-std::atomic<unsigned> g_seen{0};    // bit per stopping signal
+std::atomic<int> g_stop{0};       // 0 or the first stopping signal
+std::atomic<unsigned> g_seen{0};  // bit per stopping signal
 std::atomic<bool> g_checkpoint{false};
-static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free, "needed inside signal handlers");
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
+              "needed inside signal handlers");
 
 constexpr unsigned bit(int signal) { return 1u << signal; }
 constexpr unsigned kUserStops = bit(SIGTERM) | bit(SIGINT) | bit(SIGHUP);
@@ -21,15 +22,15 @@ extern "C" void on_stop(int signal) {
   if (g_stop.compare_exchange_strong(first, signal)) first = signal;
   const unsigned before = g_seen.fetch_or(bit(signal));
   const bool again = (before & bit(signal)) != 0 || ((bit(signal) & kUserStops) != 0 && (before & kUserStops) != 0);
-  // Whatever was written so far is a temporary or complete: leaving here is as safe as a SIGKILL. USR1 followed by one TERM (batch
-  // systems do that) is no second request.
+  // Whatever was written so far is a temporary or complete: leaving here is as safe as a SIGKILL. USR1 followed by one TERM
+  // (batch systems do that) is no second request.
   if (again) _exit(128 + first);
 }
 
 extern "C" void on_checkpoint(int) { g_checkpoint.store(true); }
 
 void handle(int signal, void (*handler)(int)) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // library calls that do not expect EINTR keep working
   sigemptyset(&action.sa_mask);

@@ -28,7 +28,11 @@ io::Chart demo(bool log) {
   c.x.label = "frame";
   c.y = {.label = "nRMSE", .log = log, .min = {}, .max = {}};
   for (int k = 0; k < 3; ++k) {
-    io::Series s{.name = k == 0 ? "operator" : k == 1 ? "corrector (mean)" : "persistence", .dashed = k == 2, .markers = k == 1};
+    io::Series s{.name = k == 0   ? "operator"
+                         : k == 1 ? "corrector (mean)"
+                                  : "persistence",
+                 .dashed = k == 2,
+                 .markers = k == 1};
     for (int t = 1; t <= 31; ++t) {
       s.x.push_back(t);
       s.y.push_back(k == 2 ? 0.3 * (1 - std::exp(-t / 8.0)) : (k + 1) * 1e-3 * std::sqrt(t));
@@ -41,7 +45,8 @@ io::Chart demo(bool log) {
 
 // UPS_KEEP_FIGURES=DIR keeps the pictures for a look.
 void keep(const std::string& name, const std::string& text) {
-  if (const char* dir = std::getenv("UPS_KEEP_FIGURES")) std::ofstream(std::string(dir) + "/" + name, std::ios::binary) << text;
+  if (const char* dir = std::getenv("UPS_KEEP_FIGURES"))
+    std::ofstream(std::string(dir) + "/" + name, std::ios::binary) << text;
 }
 
 }  // namespace
@@ -114,10 +119,12 @@ TEST_CASE("PNG files decode to the pixels that went in") {
   const size_t at = png.find("IDAT");
   REQUIRE(at != std::string::npos);
   const auto byte = [&](size_t k) { return static_cast<uint8_t>(png[k]); };
-  const uint32_t size = uint32_t{byte(at - 4)} << 24 | uint32_t{byte(at - 3)} << 16 | uint32_t{byte(at - 2)} << 8 | byte(at - 1);
+  const uint32_t size =
+      uint32_t{byte(at - 4)} << 24 | uint32_t{byte(at - 3)} << 16 | uint32_t{byte(at - 2)} << 8 | byte(at - 1);
   std::string raw(3 * 16, '\0');
   uLongf n = raw.size();
-  REQUIRE(::uncompress(reinterpret_cast<Bytef*>(raw.data()), &n, reinterpret_cast<const Bytef*>(png.data() + at + 4), size) == Z_OK);
+  REQUIRE(::uncompress(reinterpret_cast<Bytef*>(raw.data()), &n, reinterpret_cast<const Bytef*>(png.data() + at + 4),
+                       size) == Z_OK);
   REQUIRE(n == raw.size());
   for (size_t r = 0; r < 3; ++r) {
     CHECK(raw[r * 16] == 1);  // filter Sub
@@ -140,7 +147,8 @@ TEST_CASE("the sequential colours get steadily lighter") {
   double last = -1;
   for (int i = 0; i <= 100; ++i) {
     const auto c = io::colour(i / 100.0, io::ColourMap::sequential);
-    const double luma = 0.2126 * std::pow(c[0] / 255.0, 2.2) + 0.7152 * std::pow(c[1] / 255.0, 2.2) + 0.0722 * std::pow(c[2] / 255.0, 2.2);
+    const double luma =
+        0.2126 * std::pow(c[0] / 255.0, 2.2) + 0.7152 * std::pow(c[1] / 255.0, 2.2) + 0.0722 * std::pow(c[2] / 255.0, 2.2);
     CHECK(luma > last);
     last = luma;
   }

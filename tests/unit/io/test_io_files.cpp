@@ -34,7 +34,9 @@ Error thrown(F&& f) {
   FAIL("nothing thrown");
   return {ExitCode::ok, "", ""};
 }
-size_t count_entries(const fs::path& dir) { return static_cast<size_t>(std::distance(fs::directory_iterator(dir), fs::directory_iterator())); }
+size_t count_entries(const fs::path& dir) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(dir), fs::directory_iterator()));
+}
 }  // namespace
 
 TEST_CASE("atomic writes replace files, never follow links, and leave nothing behind") {
@@ -46,10 +48,12 @@ TEST_CASE("atomic writes replace files, never follow links, and leave nothing be
   io::write_text_atomic(dir / "link", "three");
   CHECK(slurp(dir / "a") == "two");
   CHECK(!fs::is_symlink(dir / "link"));
-  CHECK_THROWS_AS(io::write_atomic(dir / "a", [](io::OutputFile& f) {
-    f.write("half");
-    throw std::runtime_error("stop");
-  }), std::runtime_error);
+  CHECK_THROWS_AS(io::write_atomic(dir / "a",
+                                   [](io::OutputFile& f) {
+                                     f.write("half");
+                                     throw std::runtime_error("stop");
+                                   }),
+                  std::runtime_error);
   CHECK(slurp(dir / "a") == "two");
   CHECK(count_entries(dir.path()) == 2);
   const Error e = thrown([&] { io::write_text_atomic(dir / "no/such/place", "x"); });
@@ -70,7 +74,8 @@ TEST_CASE("a full disk is exit 7 with the bytes needed, the older file is intact
       io::write_text_atomic(dir / "a", std::string(100000, 'x'));
     } catch (const Error& e) {
       const std::string text = e.what();
-      const bool good = text.find("File too large") != std::string::npos && text.find("needs 97.7 KiB") != std::string::npos;
+      const bool good =
+          text.find("File too large") != std::string::npos && text.find("needs 97.7 KiB") != std::string::npos;
       code = good ? static_cast<int>(e.code()) : 2;
     }
     ::_exit(code);
@@ -100,7 +105,11 @@ TEST_CASE("JSON lines hold finite numbers, and survive a torn last line") {
   test::TempDir dir;
   const fs::path path = dir / "metrics.jsonl";
   io::JsonLine line;
-  line.add("kind", "epoch").add("n", 3).add("loss", 0.1).add("best", std::numeric_limits<double>::infinity()).add("nan", std::nan(""));
+  line.add("kind", "epoch")
+      .add("n", 3)
+      .add("loss", 0.1)
+      .add("best", std::numeric_limits<double>::infinity())
+      .add("nan", std::nan(""));
   line.add("ok", true).add("text", "a\"\\\n\x1b\xff").add_null("none").add("small", 5e-324).add("third", 1.0 / 3);
   const auto j = nlohmann::json::parse(line.text());
   CHECK(j["n"] == 3);

@@ -37,8 +37,11 @@ TEST_CASE("safetensors round trip in the documented order") {
   const std::vector<float> f{1, 2, 3, 4, 5, 6};
   const std::vector<int64_t> i{-7};
   const std::vector<uint8_t> b{9, 8, 7};
-  const std::vector<io::TensorView> tensors{{"z", "F32", {2, 3}, f.data(), 24}, {"u", "U8", {3}, b.data(), 3},       {"a", "F32", {3}, f.data(), 12},
-                                            {"s", "I64", {}, i.data(), 8},      {"e", "F32", {0, 4}, nullptr, 0}};
+  const std::vector<io::TensorView> tensors{{"z", "F32", {2, 3}, f.data(), 24},
+                                            {"u", "U8", {3}, b.data(), 3},
+                                            {"a", "F32", {3}, f.data(), 12},
+                                            {"s", "I64", {}, i.data(), 8},
+                                            {"e", "F32", {0, 4}, nullptr, 0}};
   io::write_safetensors(dir / "t.safetensors", tensors, {{"format", "pt"}, {"note", "\"quoted\""}});
   const io::Bytes bytes = io::read_file(dir / "t.safetensors");
   CHECK(bytes.size == io::safetensors_size(tensors, {{"format", "pt"}, {"note", "\"quoted\""}}));
@@ -72,7 +75,8 @@ TEST_CASE("safetensors of strangers are refused with a reason") {
     std::string reason;
   };
   const std::vector<Case> cases{
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8, "duplicate key"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8,
+       "duplicate key"},
       {R"({"a":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}})", 8, "duplicate key"},
       {R"({"__metadata__":{"k":"1","k":"2"}})", 0, "duplicate key"},
       {R"({"__metadata__":{"k":1}})", 0, "unexpected number"},
@@ -81,7 +85,8 @@ TEST_CASE("safetensors of strangers are refused with a reason") {
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 9, "cover 8 of 9"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 7, "outside the data"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12, "hole"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "overlaps"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
+       "overlaps"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8, "outside the data"},
       {R"({"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})", 8, "unknown dtype"},
       {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8, "negative"},
@@ -112,12 +117,15 @@ TEST_CASE("safetensors of strangers are refused with a reason") {
   CHECK_THAT(refusal(file_of(std::string(100000, '{'), 0)), Catch::Contains("safetensors"));
   std::string shape = "1";
   for (int k = 0; k < 100; ++k) shape += ",1";
-  CHECK_THAT(refusal(file_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[" + shape + "],\"data_offsets\":[0,1]}}", 1)), Catch::Contains("64 dimensions"));
+  CHECK_THAT(refusal(file_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[" + shape + "],\"data_offsets\":[0,1]}}", 1)),
+             Catch::Contains("64 dimensions"));
   CHECK(refusal(file_of("{}", 0)).empty());
 }
 
 TEST_CASE("random damage never crashes the safetensors parser") {
-  const std::string good = file_of(R"({"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})", 9);
+  const std::string good = file_of(
+      R"({"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})",
+      9);
   REQUIRE(refusal(good).empty());
   RandomStream random(7);
   int refused = 0;

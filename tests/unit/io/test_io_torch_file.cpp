@@ -62,17 +62,23 @@ std::string tuple(const std::vector<int64_t>& v) {
   for (const int64_t x : v) out += integer(x);
   return out + "t";
 }
-std::string tensor(int64_t offset, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, int64_t numel = 4, const std::string& storage = "FloatStorage") {
-  return "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\n" + storage + "\n" + text("0") + text("cpu") + integer(numel) + "tQ" + integer(offset) +
-         tuple(sizes) + tuple(strides) + "\x89" + "ccollections\nOrderedDict\n)RtR";
+std::string tensor(int64_t offset, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                   int64_t numel = 4, const std::string& storage = "FloatStorage") {
+  return "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\n" + storage + "\n" + text("0") + text("cpu") +
+         integer(numel) + "tQ" + integer(offset) + tuple(sizes) + tuple(strides) + "\x89" +
+         "ccollections\nOrderedDict\n)RtR";
 }
 
 }  // namespace
 
 TEST_CASE("tensors survive safetensors, strided and low-precision ones too") {
   test::TempDir dir;
-  const io::NamedTensors in{{"w", at::randn({3, 4}).t()}, {"h", at::randn({5}).to(at::kBFloat16)}, {"scalar", at::scalar_tensor(2.5, at::kDouble)},
-                            {"flags", at::arange(2).eq(0)}, {"none", at::empty({0, 3})}, {"slice", at::arange(100).slice(0, 5, 9)}};
+  const io::NamedTensors in{{"w", at::randn({3, 4}).t()},
+                            {"h", at::randn({5}).to(at::kBFloat16)},
+                            {"scalar", at::scalar_tensor(2.5, at::kDouble)},
+                            {"flags", at::arange(2).eq(0)},
+                            {"none", at::empty({0, 3})},
+                            {"slice", at::arange(100).slice(0, 5, 9)}};
   io::save_safetensors(dir / "t", in, {{"k", "v"}});
   io::Metadata metadata;
   const auto out = io::load_safetensors(dir / "t", &metadata);
@@ -97,8 +103,11 @@ TEST_CASE("our .pt files read back, equal values give equal bytes") {
   PtValue state = PtValue::make_dict(), group = PtValue::make_dict(), slot = PtValue::make_dict();
   slot.set("step", PtValue::of_tensor(at::scalar_tensor(3.f))).set("exp_avg", PtValue::of_tensor(w.t()));
   state.set(0, slot).set(-5'000'000'000, PtValue());
-  group.set("lr", PtValue::of_real(1e-3)).set("betas", PtValue::make_tuple({PtValue::of_real(0.9), PtValue::of_real(0.95)}));
-  group.set("flag", PtValue::of_bool(true)).set("params", PtValue::make_list({PtValue::of_int(0), PtValue::of_int(70000)})).set("name", PtValue::of_text("é\n"));
+  group.set("lr", PtValue::of_real(1e-3))
+      .set("betas", PtValue::make_tuple({PtValue::of_real(0.9), PtValue::of_real(0.95)}));
+  group.set("flag", PtValue::of_bool(true))
+      .set("params", PtValue::make_list({PtValue::of_int(0), PtValue::of_int(70000)}))
+      .set("name", PtValue::of_text("é\n"));
   group.set("empty", PtValue::make_list()).set("none", PtValue());
   root.set("state", state).set("param_groups", PtValue::make_list({group}));
   io::save_pt_tree(dir / "a.pt", root);
@@ -192,14 +201,18 @@ TEST_CASE("pickles that are more than data are refused") {
   CHECK_THAT(refusal(pt_with(deep + ".")), Catch::Contains("64 levels"));
   CHECK_THAT(refusal(pt_with(head + std::string("]q\0h\0a.", 7))), Catch::Contains("64 levels"));
   std::string bomb = head + "]";
-  for (int k = 0; k < 40; ++k) bomb += std::string("q\0", 2) + "](" + std::string("h\0h\0h\0h\0h\0h\0h\0h\0h\0h\0", 20) + "e";
+  for (int k = 0; k < 40; ++k)
+    bomb += std::string("q\0", 2) + "](" + std::string("h\0h\0h\0h\0h\0h\0h\0h\0h\0h\0", 20) + "e";
   CHECK_THAT(refusal(pt_with(bomb + ".")), Catch::Contains("1000000 values"));
   CHECK_THAT(refusal(pt_with(head + std::string(2'000'000, ']') + ".")), Catch::Contains("stack too high"));
-  CHECK_THAT(refusal(pt_with(head + "]" + [] {
-    std::string nodes;
-    for (int k = 0; k < 1'000'001; ++k) nodes += "Na";
-    return nodes;
-  }() + ".")), Catch::Contains("1000000 values"));
+  CHECK_THAT(refusal(pt_with(head + "]" +
+                             [] {
+                               std::string nodes;
+                               for (int k = 0; k < 1'000'001; ++k) nodes += "Na";
+                               return nodes;
+                             }() +
+                             ".")),
+             Catch::Contains("1000000 values"));
   CHECK_THAT(refusal(pt_with(std::string(17 << 20, 'N'))), Catch::Contains("16 MiB"));
   std::string many = head + "](";
   for (int k = 0; k < 10001; ++k) many += tensor(0, {1}, {1});
@@ -259,7 +272,8 @@ TEST_CASE("random damage of a .pt file never crashes the reader") {
   CHECK(refused > rounds / 2);
   for (int k = 0; k < 2000; ++k) {
     std::string bad = archive;
-    bad[random.below(2) == 0 ? bad.size() - 1 - random.below(600) : random.below(bad.size())] = static_cast<char>(random.below(256));
+    bad[random.below(2) == 0 ? bad.size() - 1 - random.below(600) : random.below(bad.size())] =
+        static_cast<char>(random.below(256));
     try {
       io::parse_pt({bad.data(), bad.size()}, "x");
     } catch (const Error&) {

@@ -40,9 +40,10 @@ inline bool same_tensors(io::NamedTensors a, io::NamedTensors b) {
 }
 
 inline bool same_content(const train::CheckpointContent& a, const train::CheckpointContent& b) {
-  return a.stage == b.stage && a.step == b.step && same_tensors(a.model, b.model) && same_tensors(a.ema, b.ema) && same_tensors(a.optim, b.optim) &&
-         same_tensors(a.rng, b.rng) && a.state_json == b.state_json && a.config_hash == b.config_hash && a.split_hash == b.split_hash &&
-         a.normalizer_hash == b.normalizer_hash && a.build == b.build && a.exact == b.exact;
+  return a.stage == b.stage && a.step == b.step && same_tensors(a.model, b.model) && same_tensors(a.ema, b.ema) &&
+         same_tensors(a.optim, b.optim) && same_tensors(a.rng, b.rng) && a.state_json == b.state_json &&
+         a.config_hash == b.config_hash && a.split_hash == b.split_hash && a.normalizer_hash == b.normalizer_hash &&
+         a.build == b.build && a.exact == b.exact;
 }
 
 }  // namespace ups::test

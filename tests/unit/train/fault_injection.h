@@ -1,5 +1,6 @@
-// Replaces the C library's file calls in this test program: every call made by the code under test is counted, and one of them can be
-// made to kill the process or to fail. No hook is needed in the product, so release builds are tested as shipped.
+// Replaces the C library's file calls in this test program: every call made by the code under test is counted, and one of
+// them can be made to kill the process or to fail. No hook is needed in the product, so release builds are tested as
+// shipped.
 #pragma once
 #include <string>
 
@@ -7,8 +8,8 @@ namespace ups::test {
 
 struct Fault {
   enum Kind { none, kill, error, sticky_error, short_write } kind = none;
-  int at = 0;         // 1 = the first counted call
-  int number = 0;     // errno of error and sticky_error
+  int at = 0;      // 1 = the first counted call
+  int number = 0;  // errno of error and sticky_error
 };
 
 // Starts counting write, fsync, close, openat, mkdirat, renameat, renameat2 and unlinkat. fsync itself is skipped (speed).

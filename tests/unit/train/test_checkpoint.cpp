@@ -96,7 +96,8 @@ TEST_CASE("the same step can be committed again: the newer content wins") {
   CHECK(c->ema.empty());
   CHECK(store.steps("operator").size() == 1);
   size_t entries = 0;
-  for (const auto& e : fs::directory_iterator(dir / "ckpt/operator")) entries += e.path().filename().string()[0] == '.' ? 100u : 1u;
+  for (const auto& e : fs::directory_iterator(dir / "ckpt/operator"))
+    entries += e.path().filename().string()[0] == '.' ? 100u : 1u;
   CHECK(entries == 3);  // step, best, last; no leftovers
 }
 
@@ -163,20 +164,26 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
       {"one byte short", edit([](std::string& b) { b.pop_back(); })},
       {"one byte long", edit([](std::string& b) { b += '\0'; })},
       {"empty", edit([](std::string& b) { b.clear(); })},
-      {"zeroes", edit([](std::string& b) { std::fill(b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2), b.end(), '\0'); })},
+      {"zeroes",
+       edit([](std::string& b) { std::fill(b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2), b.end(), '\0'); })},
       {"garbage", edit([](std::string& b) { b = std::string(b.size(), '\x5a'); })},
       {"missing", [](const fs::path& step, const std::string& file) { fs::remove(step / file); }},
-      {"another step's", [](const fs::path& step, const std::string& file) {
+      {"another step's",
+       [](const fs::path& step, const std::string& file) {
          fs::copy_file(step.parent_path() / step_name(100) / file, step / file, fs::copy_options::overwrite_existing);
        }},
-      {"another file's", [](const fs::path& step, const std::string& file) {
-         fs::copy_file(step / (file == "ema.safetensors" ? "model.safetensors" : "ema.safetensors"), step / file, fs::copy_options::overwrite_existing);
+      {"another file's",
+       [](const fs::path& step, const std::string& file) {
+         fs::copy_file(step / (file == "ema.safetensors" ? "model.safetensors" : "ema.safetensors"), step / file,
+                       fs::copy_options::overwrite_existing);
        }},
-      {"a directory", [](const fs::path& step, const std::string& file) {
+      {"a directory",
+       [](const fs::path& step, const std::string& file) {
          fs::remove(step / file);
          fs::create_directory(step / file);
        }},
-      {"a link to good bytes", [](const fs::path& step, const std::string& file) {
+      {"a link to good bytes",
+       [](const fs::path& step, const std::string& file) {
          fs::rename(step / file, step.parent_path() / ("moved-" + file));
          fs::create_symlink(step.parent_path() / ("moved-" + file), step / file);
        }},
@@ -198,9 +205,11 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
     CHECK(fs::exists(step.string() + ".corrupt"));
     ++cases;
   };
-  for (const char* file : {"model.safetensors", "ema.safetensors", "optim.safetensors", "rng.safetensors", "state.json", "MANIFEST.json"}) {
+  for (const char* file :
+       {"model.safetensors", "ema.safetensors", "optim.safetensors", "rng.safetensors", "state.json", "MANIFEST.json"}) {
     for (const auto& [name, damage] : damages)
-      check(std::string(file) + ": " + name, [&, f = std::string(file), d = &damage](const fs::path& step) { (*d)(step, f); });
+      check(std::string(file) + ": " + name,
+            [&, f = std::string(file), d = &damage](const fs::path& step) { (*d)(step, f); });
   }
   // Files that are consistent with their hashes, but wrong.
   check("extra file", [](const fs::path& step) { spill(step / "notes.txt", "x"); });
@@ -216,7 +225,8 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
     fs::remove(step / "model.safetensors");
     reseal(step, [](auto& j) { j["files"].erase("model.safetensors"); });
   });
-  check("path in the file list", [](const fs::path& step) { reseal(step, [](auto& j) { j["files"]["../x"] = j["files"]["model.safetensors"]; }); });
+  check("path in the file list",
+        [](const fs::path& step) { reseal(step, [](auto& j) { j["files"]["../x"] = j["files"]["model.safetensors"]; }); });
   check("tensor list of another model", [](const fs::path& step) {
     reseal(step, [](auto& j) { j["tensors"]["model"]["w"] = {{"dtype", "F32"}, {"shape", {1}}, {"xxh3_64", "0"}}; });
   });
@@ -224,8 +234,12 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
     std::string b = slurp(step / "MANIFEST.json");
     spill(step / "MANIFEST.json", b.insert(1, "\"build\":{},"));
   });
-  check("oversize manifest", [](const fs::path& step) { spill(step / "MANIFEST.json", slurp(step / "MANIFEST.json") + std::string(2 << 20, ' ')); });
-  check("deeply nested manifest", [](const fs::path& step) { spill(step / "MANIFEST.json", std::string(500000, '[') + std::string(500000, ']') + "\n"); });
+  check("oversize manifest", [](const fs::path& step) {
+    spill(step / "MANIFEST.json", slurp(step / "MANIFEST.json") + std::string(2 << 20, ' '));
+  });
+  check("deeply nested manifest", [](const fs::path& step) {
+    spill(step / "MANIFEST.json", std::string(500000, '[') + std::string(500000, ']') + "\n");
+  });
   check("deeply nested state", [](const fs::path& step) {
     spill(step / "state.json", std::string(1000000, '[') + std::string(1000000, ']') + "\n");
     reseal(step, [](auto&) {});
@@ -236,7 +250,8 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
     reseal(step, [](auto&) {});
   });
   check("state of another step", [](const fs::path& step) {
-    fs::copy_file(step.parent_path() / step_name(100) / "state.json", step / "state.json", fs::copy_options::overwrite_existing);
+    fs::copy_file(step.parent_path() / step_name(100) / "state.json", step / "state.json",
+                  fs::copy_options::overwrite_existing);
     reseal(step, [](auto&) {});
   });
   check("oversize safetensors header", [](const fs::path& step) {
@@ -247,14 +262,13 @@ TEST_CASE("every kind of damage to every kind of file is detected and an older c
     reseal(step, [](auto&) {});
   });
   check("safetensors with duplicate keys", [](const fs::path& step) {
-    const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+    const std::string header =
+        R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
     const uint64_t n = header.size();
     spill(step / "rng.safetensors", std::string(reinterpret_cast<const char*>(&n), 8) + header + "x");
     reseal(step, [](auto&) {});
   });
-  check("another stage", [](const fs::path& step) {
-    reseal(step, [](auto& j) { j["stage"] = "diff_residual"; });
-  });
+  check("another stage", [](const fs::path& step) { reseal(step, [](auto& j) { j["stage"] = "diff_residual"; }); });
   check("another step under this name", [](const fs::path& step) {
     fs::remove_all(step);
     fs::copy(step.parent_path() / step_name(100), step);
@@ -278,11 +292,13 @@ TEST_CASE("hand-edited best and last files are hints only") {
   test::TempDir dir;
   CheckpointStore store(dir / "ckpt", 2);
   store.commit(make_content("operator", 100), true);
-  for (const std::string text : {"", "step-1", "../../etc", "step-000000300\n", "step-00000010x\n", "step-99999999999999999999999\n"}) {
+  for (const std::string text :
+       {"", "step-1", "../../etc", "step-000000300\n", "step-00000010x\n", "step-99999999999999999999999\n"}) {
     spill(dir / "ckpt/operator/best", text);
     CHECK(!store.best_step("operator"));
   }
   CHECK(parse_step_name("step-000000120") == 120);
   CHECK(parse_step_name("step-1234567890") == 1234567890);
-  for (const char* bad : {"step-120", "step-000000120.corrupt", "step-0000001200", "xstep-000000120", "step-00000012-"}) CHECK(!parse_step_name(bad));
+  for (const char* bad : {"step-120", "step-000000120.corrupt", "step-0000001200", "xstep-000000120", "step-00000012-"})
+    CHECK(!parse_step_name(bad));
 }

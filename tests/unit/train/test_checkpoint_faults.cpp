@@ -67,7 +67,8 @@ TEST_CASE("the commit syncs files before the manifest, the directory before the 
     REQUIRE(found != std::string::npos);
     at = found + what.size();
   };
-  for (const char* file : {"model.safetensors", "ema.safetensors", "optim.safetensors", "rng.safetensors", "state.json", "MANIFEST.json"}) {
+  for (const char* file :
+       {"model.safetensors", "ema.safetensors", "optim.safetensors", "rng.safetensors", "state.json", "MANIFEST.json"}) {
     next(std::string("openat ") + file + "\n");
     next("fsync\nclose\n");
   }

@@ -47,16 +47,25 @@ TEST_CASE("a run directory belongs to one run") {
       return e.code() == ExitCode::busy && e.message().find(who) != std::string::npos ? 8 : 1;
     });
     CHECK(code == 8);
-    CHECK(in_child([&] { return static_cast<int>(thrown([&] { RunDir::open(dir / "runs/x", "ups-eval", RunLock::Mode::shared); }).code()); }) == 8);
+    CHECK(in_child([&] {
+            return static_cast<int>(
+                thrown([&] { RunDir::open(dir / "runs/x", "ups-eval", RunLock::Mode::shared); }).code());
+          }) == 8);
   }
-  { const RunDir again = RunDir::create(dir / "runs/x", "no run in it yet"); }
+  {
+    const RunDir again = RunDir::create(dir / "runs/x", "no run in it yet");
+  }
   std::ofstream(dir / "runs/x/config.yaml") << "seed: 1\n";
   const Error e = thrown([&] { RunDir::create(dir / "runs/x", ""); });
   CHECK(e.code() == ExitCode::usage);
   CHECK_THAT(e.hint(), Catch::Contains("--resume"));
   const RunDir reader = RunDir::open(dir / "runs/x", "", RunLock::Mode::shared);
-  CHECK(in_child([&] { return static_cast<int>(thrown([&] { RunDir::open(dir / "runs/x", "", RunLock::Mode::shared); }).code()); }) == 0);
-  CHECK(in_child([&] { return static_cast<int>(thrown([&] { RunDir::open(dir / "runs/x", "", RunLock::Mode::exclusive); }).code()); }) == 8);
+  CHECK(in_child([&] {
+          return static_cast<int>(thrown([&] { RunDir::open(dir / "runs/x", "", RunLock::Mode::shared); }).code());
+        }) == 0);
+  CHECK(in_child([&] {
+          return static_cast<int>(thrown([&] { RunDir::open(dir / "runs/x", "", RunLock::Mode::exclusive); }).code());
+        }) == 8);
   CHECK(thrown([&] { RunDir::open(dir / "runs/none", "", RunLock::Mode::shared); }).code() == ExitCode::checkpoint);
   std::ofstream(dir / "file") << "x";
   CHECK(thrown([&] { RunDir::create(dir / "file", ""); }).code() == ExitCode::usage);
@@ -82,7 +91,10 @@ TEST_CASE("twenty races for one directory have one winner each, and death frees 
         if (::write(done[1], &result, 1) != 1) ::_exit(99);
         for (;;) ::pause();  // hold it until killed
       } catch (const Error& e) {
-        result = e.code() == ExitCode::busy && e.message().find(":") != std::string::npos && e.message().find(" since ") != std::string::npos ? 'b' : '!';
+        result = e.code() == ExitCode::busy && e.message().find(":") != std::string::npos &&
+                         e.message().find(" since ") != std::string::npos
+                     ? 'b'
+                     : '!';
       }
       if (::write(done[1], &result, 1) != 1) ::_exit(99);
       ::_exit(8);
@@ -107,10 +119,18 @@ TEST_CASE("signals ask once and leave at the second") {
     int code;  // 0: still running after all of them
     int stop;
   };
-  const std::vector<Case> cases{{{SIGTERM}, 0, SIGTERM},          {{SIGINT}, 0, SIGINT},           {{SIGHUP}, 0, SIGHUP},
-                                {{SIGUSR1}, 0, SIGUSR1},          {{SIGTERM, SIGTERM}, 143, 0},    {{SIGINT, SIGINT}, 130, 0},
-                                {{SIGHUP, SIGHUP}, 129, 0},       {{SIGUSR1, SIGUSR1}, 138, 0},    {{SIGTERM, SIGINT}, 143, 0},
-                                {{SIGUSR1, SIGTERM}, 0, SIGUSR1}, {{SIGUSR1, SIGTERM, SIGTERM}, 138, 0}, {{SIGPIPE, SIGXFSZ}, 0, 0}};
+  const std::vector<Case> cases{{{SIGTERM}, 0, SIGTERM},
+                                {{SIGINT}, 0, SIGINT},
+                                {{SIGHUP}, 0, SIGHUP},
+                                {{SIGUSR1}, 0, SIGUSR1},
+                                {{SIGTERM, SIGTERM}, 143, 0},
+                                {{SIGINT, SIGINT}, 130, 0},
+                                {{SIGHUP, SIGHUP}, 129, 0},
+                                {{SIGUSR1, SIGUSR1}, 138, 0},
+                                {{SIGTERM, SIGINT}, 143, 0},
+                                {{SIGUSR1, SIGTERM}, 0, SIGUSR1},
+                                {{SIGUSR1, SIGTERM, SIGTERM}, 138, 0},
+                                {{SIGPIPE, SIGXFSZ}, 0, 0}};
   for (const auto& c : cases) {
     const int code = in_child([&] {
       install_signal_handlers();
@@ -123,11 +143,11 @@ TEST_CASE("signals ask once and leave at the second") {
     CHECK(code == c.code);
   }
   CHECK(in_child([] {
-    install_signal_handlers();
-    for (int k = 0; k < 3; ++k) ::raise(SIGUSR2);
-    const bool first = take_checkpoint_request(), second = take_checkpoint_request();
-    return first && !second && !stop_requested() ? 0 : 1;
-  }) == 0);
+          install_signal_handlers();
+          for (int k = 0; k < 3; ++k) ::raise(SIGUSR2);
+          const bool first = take_checkpoint_request(), second = take_checkpoint_request();
+          return first && !second && !stop_requested() ? 0 : 1;
+        }) == 0);
 }
 
 TEST_CASE("the small files of a run") {
@@ -140,11 +160,13 @@ TEST_CASE("the small files of a run") {
   const auto j = nlohmann::json::parse(env);
   CHECK(j["variables"]["UPS_TEST_VARIABLE"] == "1");
   CHECK(j["facts"]["device"] == "cpu\\x1B");
-  const auto status = nlohmann::json::parse(stage_status_json({{.stage = "operator", .status = "completed", .checkpoint = "operator.pt", .epoch = 3, .total_epochs = 3}}));
+  const auto status = nlohmann::json::parse(stage_status_json(
+      {{.stage = "operator", .status = "completed", .checkpoint = "operator.pt", .epoch = 3, .total_epochs = 3}}));
   CHECK(status["schema_version"] == 1);
   CHECK(status["stages"]["operator"]["error_message"].is_null());
   CHECK(status["stages"]["operator"]["total_epochs"] == 3);
-  const auto meta = nlohmann::json::parse(metadata_json({.arch = {{"latent_dim", 16}}, .operator_depths = {1, 1, 1}, .config_hash = "ab", .config_path = "c.yaml"}));
+  const auto meta = nlohmann::json::parse(metadata_json(
+      {.arch = {{"latent_dim", 16}}, .operator_depths = {1, 1, 1}, .config_hash = "ab", .config_path = "c.yaml"}));
   CHECK(meta["arch"]["operator_depths"].size() == 3);
   CHECK(meta["ups_loadable"] == false);
   CHECK(thrown([] { default_run_path("../x"); }).code() == ExitCode::usage);
