@@ -97,14 +97,12 @@ Error translate(const CLI::App& app, const CLI::ParseError& e, const char* progr
     const std::string option = option_in(text);
     const size_t eq = text.find(" = ");
     const std::string value = eq == std::string::npos ? "" : text.substr(eq + 3);
-    if (!option.empty() && eq != std::string::npos)
-      return usage_error(option, "cannot read the value '" + value + "'", help);
+    if (!option.empty() && eq != std::string::npos) return usage_error(option, "cannot read the value '" + value + "'", help);
     return usage_error(option, text, help);
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) != nullptr) {
     const std::string option = option_in(text);
-    if (text.find("missing") != std::string::npos)
-      return usage_error(option, "needs a value", help);
+    if (text.find("missing") != std::string::npos) return usage_error(option, "needs a value", help);
     return usage_error(option, "given more than once, or with too many values", help);
   }
   return usage_error("", text, help);
@@ -178,8 +176,7 @@ std::string error_text(const char* program, const Error& error, bool json) {
   return out;
 }
 
-int run_main(const char* program, int argc, char** argv, CLI::App& app, CommonFlags& flags,
-             const std::function<int()>& body) {
+int run_main(const char* program, int argc, char** argv, CLI::App& app, CommonFlags& flags, const std::function<int()>& body) {
   try {
     bool go_on = false;
     const int code = parse(program, argc, argv, app, flags, go_on);

@@ -42,13 +42,15 @@ bool looks_special(const std::string& s) {
   }
   const char c = s[0];
   return (std::isdigit(static_cast<unsigned char>(c)) != 0) ||
-         ((c == '+' || c == '-' || c == '.') && s.size() > 1 && (std::isdigit(static_cast<unsigned char>(s[1])) != 0 || s[1] == '.'));
+         ((c == '+' || c == '-' || c == '.') && s.size() > 1 &&
+          (std::isdigit(static_cast<unsigned char>(s[1])) != 0 || s[1] == '.'));
 }
 
 bool is_plain_safe(const std::string& s) {
   if (s.empty() || looks_special(s)) return false;
   const auto ok = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.' || c == '/' || c == '+' || c == ' ' || c == '(' || c == ')';
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.' || c == '/' || c == '+' ||
+           c == ' ' || c == '(' || c == ')';
   };
   if (!std::all_of(s.begin(), s.end(), ok) || s.front() == ' ' || s.back() == ' ') return false;
   return s.front() != '-' && s.front() != '.' ? true : starts_with(s, "./") || starts_with(s, "../");

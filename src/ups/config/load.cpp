@@ -22,8 +22,9 @@ namespace {
 constexpr int kMaxDepth = 8, kMaxFiles = 32;
 
 std::string slurp(const std::string& path, const std::string& place) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) throw usage_error(place, "cannot open '" + path + "': " + std::strerror(errno), "check the path");
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0)
+    throw usage_error(place, "cannot open '" + path + "': " + std::strerror(errno), "check the path");
   if (!S_ISREG(info.st_mode)) throw usage_error(place, "'" + path + "' is not a regular file", "");
   std::ifstream in(path, std::ios::binary);
   if (!in) throw usage_error(place, "cannot open '" + path + "': " + std::strerror(errno), "check the permissions");
@@ -57,8 +58,8 @@ std::vector<const Node*> names_in(const Node& n, const char* key) {
 }  // namespace
 
 struct Loader::Chain {
-  fs::path root;                                   // real folder of the top file
-  std::vector<std::pair<dev_t, ino_t>> identities; // of the files being read
+  fs::path root;                                    // real folder of the top file
+  std::vector<std::pair<dev_t, ino_t>> identities;  // of the files being read
   std::vector<std::string> names;
 };
 
@@ -93,14 +94,17 @@ void Loader::take_includes(Node& node, const std::string& path, Chain& chain, No
       if (!fs::exists(file, ignored) && !ends_with(name->text, ".yaml")) file += ".yaml";
       const std::string place = name->place.text();
       const fs::path real = fs::canonical(file, ignored);
-      if (ignored) throw usage_error(place, "included file '" + file.string() + "' does not exist", "includes are relative to the including file");
+      if (ignored)
+        throw usage_error(place, "included file '" + file.string() + "' does not exist",
+                          "includes are relative to the including file");
       bool allowed = is_under(real, chain.root);
       for (const auto& extra : options_.allow_include) {
         const fs::path dir = fs::canonical(extra, ignored);
         allowed = allowed || (!ignored && is_under(real, dir));
       }
       if (!allowed) {
-        throw usage_error(place, "include '" + name->text + "' leaves the folder of the top configuration", "--allow-include " + real.parent_path().string());
+        throw usage_error(place, "include '" + name->text + "' leaves the folder of the top configuration",
+                          "--allow-include " + real.parent_path().string());
       }
       Node included;
       try {
@@ -116,7 +120,7 @@ void Loader::take_includes(Node& node, const std::string& path, Chain& chain, No
 
 Node Loader::load(const std::string& path, Chain& chain) {
   const std::string text = slurp(path, chain.names.empty() ? "--config" : "");
-  struct stat info {};
+  struct stat info{};
   ::stat(path.c_str(), &info);
   const auto identity = std::make_pair(info.st_dev, info.st_ino);
   const auto shown = [&] {
@@ -126,7 +130,8 @@ Node Loader::load(const std::string& path, Chain& chain) {
   };
   if (std::find(chain.identities.begin(), chain.identities.end(), identity) != chain.identities.end())
     throw usage_error("", "include cycle", shown());
-  if (static_cast<int>(chain.names.size()) >= kMaxDepth) throw usage_error("", "includes nested deeper than " + std::to_string(kMaxDepth), shown());
+  if (static_cast<int>(chain.names.size()) >= kMaxDepth)
+    throw usage_error("", "includes nested deeper than " + std::to_string(kMaxDepth), shown());
   if (++files_ > kMaxFiles) throw usage_error("", "more than " + std::to_string(kMaxFiles) + " configuration files", shown());
   chain.identities.push_back(identity);
   chain.names.push_back(path);
@@ -180,7 +185,8 @@ void Loader::set(Node& root, const std::string& assignment, const std::string& p
   const size_t eq = assignment.find('=');
   if (eq == std::string::npos || eq == 0)
     throw usage_error(place_name, "'" + clip_text(assignment, 80) + "' has no '='", "write a.b=value");
-  Node value = parse_flow(std::string_view(assignment).substr(eq + 1), std::make_shared<Source>(Source{place_name, order_, false}));
+  Node value =
+      parse_flow(std::string_view(assignment).substr(eq + 1), std::make_shared<Source>(Source{place_name, order_, false}));
   interpolate(value);
   // Places inside the value must not claim lines and columns.
   const std::shared_ptr<const Source> s = source(place_name, false);
@@ -197,7 +203,8 @@ void Loader::set(Node& root, const std::string& assignment, const std::string& p
 }
 
 void Loader::unset(Node& root, const std::string& dotted, const std::string& place_name) {
-  if (findings_.ok() && dotted.find('=') != std::string::npos) throw usage_error(place_name, "'" + clip_text(dotted, 80) + "' holds '='", "--unset takes a key only");
+  if (findings_.ok() && dotted.find('=') != std::string::npos)
+    throw usage_error(place_name, "'" + clip_text(dotted, 80) + "' holds '='", "--unset takes a key only");
   const size_t dot = dotted.rfind('.');
   if (dot == std::string::npos) {
     root.erase(dotted);

@@ -41,9 +41,7 @@ const Entry* Node::find(std::string_view key) const {
   return it == entries.end() ? nullptr : &*it;
 }
 
-Entry* Node::find(std::string_view key) {
-  return const_cast<Entry*>(static_cast<const Node*>(this)->find(key));
-}
+Entry* Node::find(std::string_view key) { return const_cast<Entry*>(static_cast<const Node*>(this)->find(key)); }
 
 void Node::set(std::string key, Node value) {
   if (Entry* e = find(key)) {

@@ -10,8 +10,8 @@ namespace ups::config {
 // Where text came from: a file, "--set 2", "environment PDEBENCH_ROOT".
 struct Source {
   std::string name;
-  int order = 0;         // errors are sorted by it
-  bool is_file = true;   // has lines and columns
+  int order = 0;        // errors are sorted by it
+  bool is_file = true;  // has lines and columns
 };
 
 struct Place {
@@ -26,9 +26,9 @@ struct Entry;
 struct Node {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
-  std::string text;            // scalar
-  bool quoted = false;         // scalar that is text whatever it looks like
-  std::string redacted;        // the text before ${env:NAME} was replaced; empty if it held none
+  std::string text;      // scalar
+  bool quoted = false;   // scalar that is text whatever it looks like
+  std::string redacted;  // the text before ${env:NAME} was replaced; empty if it held none
   Place place;
   std::vector<Node> items;     // list
   std::vector<Entry> entries;  // map, in file order, keys unique

@@ -113,7 +113,8 @@ IntResult parse_integer(std::string_view text) {
   }
   if (is_real_form(text)) {
     const double v = to_double(text);
-    if (std::isfinite(v) && v == std::floor(v) && std::abs(v) < 9e15) out.hint = "write " + std::to_string(static_cast<int64_t>(v));
+    if (std::isfinite(v) && v == std::floor(v) && std::abs(v) < 9e15)
+      out.hint = "write " + std::to_string(static_cast<int64_t>(v));
     return out;
   }
   out.hint = meant(text);

@@ -49,7 +49,8 @@ std::string shown(const Node& n) {
 
 std::string with_range(const std::string& noun, const FieldInfo& i) {
   if (i.min && i.max) {
-    return noun + " in " + (i.open_min ? "(" : "[") + format_bound(*i.min) + ", " + format_bound(*i.max) + (i.open_max ? ")" : "]");
+    return noun + " in " + (i.open_min ? "(" : "[") + format_bound(*i.min) + ", " + format_bound(*i.max) +
+           (i.open_max ? ")" : "]");
   }
   if (i.min) return noun + (i.open_min ? " > " : " >= ") + format_bound(*i.min);
   if (i.max) return noun + (i.open_max ? " < " : " <= ") + format_bound(*i.max);
@@ -61,9 +62,7 @@ bool in_range(double v, const FieldInfo& i) {
   return !(i.max && (v > *i.max || (i.open_max && v == *i.max)));
 }
 
-std::vector<std::string> texts(const std::vector<std::string_view>& views) {
-  return {views.begin(), views.end()};
-}
+std::vector<std::string> texts(const std::vector<std::string_view>& views) { return {views.begin(), views.end()}; }
 
 // The listed spelling of a choice, whatever the case; empty if it is none.
 std::string match_choice(const std::string& text, const FieldInfo& i) {
@@ -195,10 +194,12 @@ void report_unknown(ReadContext& c, const Node& map, const std::string& path, co
     std::string full = child(path, e.key);
     // An override names a whole path: repeat it as it was typed.
     if (e.place.source && !e.place.source->is_file) {
-      for (const Node* n = &e.value; n->is_map() && n->entries.size() == 1; n = &n->entries[0].value) full += "." + n->entries[0].key;
+      for (const Node* n = &e.value; n->is_map() && n->entries.size() == 1; n = &n->entries[0].value)
+        full += "." + n->entries[0].key;
     }
     const std::string near = c.schema.suggest(full);
-    c.findings.error(e.place, "unknown key '" + clip_text(full, 120) + "'", near.empty() ? "ups-train schema lists all keys" : "did you mean '" + near + "'?");
+    c.findings.error(e.place, "unknown key '" + clip_text(full, 120) + "'",
+                     near.empty() ? "ups-train schema lists all keys" : "did you mean '" + near + "'?");
   }
 }
 

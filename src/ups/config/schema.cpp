@@ -33,7 +33,8 @@ void canonicalise_map(Node& node, const std::string& path, const Schema& schema)
       }
       for (const Entry& other : node.entries) {
         if (&other != &e && schema.canonical(path, other.key) == name)
-          throw usage_error(std::max(e.place, other.place).text(), "'" + e.key + "' and '" + other.key + "' are two spellings of one key", "keep one");
+          throw usage_error(std::max(e.place, other.place).text(),
+                            "'" + e.key + "' and '" + other.key + "' are two spellings of one key", "keep one");
       }
       e.key = name;
     }

@@ -11,8 +11,9 @@
 namespace ups::config {
 
 struct KeyInfo {
-  std::string path;   // "training.batch_size"; '*' stands for any key of a map: "optimizer.muon_split.*.rows"
-  std::string type;   // "integer", "number", "text", "true/false", "list of ..", "map of ..", "block", "number or text", "anything"
+  std::string path;  // "training.batch_size"; '*' stands for any key of a map: "optimizer.muon_split.*.rows"
+  std::string
+      type;  // "integer", "number", "text", "true/false", "list of ..", "map of ..", "block", "number or text", "anything"
   bool nullable = false;
   bool is_block = false;
   std::string default_text;  // flow YAML
@@ -43,7 +44,6 @@ class Schema {
 void canonicalise(Node& root, const Schema& schema);
 
 namespace detail {
-
 
 class SchemaVisitor {
  public:
@@ -87,12 +87,18 @@ class SchemaVisitor {
   template <class T>
   struct TypeName {
     static std::string get() {
-      if constexpr (std::is_same_v<T, bool>) return "true/false";
-      else if constexpr (std::is_same_v<T, int64_t>) return "integer";
-      else if constexpr (std::is_same_v<T, double>) return "number";
-      else if constexpr (std::is_same_v<T, std::string>) return "text";
-      else if constexpr (std::is_same_v<T, std::variant<double, std::string>>) return "number or text";
-      else return "block";
+      if constexpr (std::is_same_v<T, bool>)
+        return "true/false";
+      else if constexpr (std::is_same_v<T, int64_t>)
+        return "integer";
+      else if constexpr (std::is_same_v<T, double>)
+        return "number";
+      else if constexpr (std::is_same_v<T, std::string>)
+        return "text";
+      else if constexpr (std::is_same_v<T, std::variant<double, std::string>>)
+        return "number or text";
+      else
+        return "block";
     }
   };
   template <class T>

@@ -35,17 +35,21 @@ class Builder : public YAML::EventHandler {
   bool seen_document() const { return documents_ > 0; }
 
   void OnDocumentStart(const YAML::Mark& m) override {
-    if (++documents_ > 1) fail(m, "a second document", "a configuration is one YAML document: remove '---' or move it to another file");
+    if (++documents_ > 1)
+      fail(m, "a second document", "a configuration is one YAML document: remove '---' or move it to another file");
   }
   void OnDocumentEnd() override {}
-  void OnAlias(const YAML::Mark& m, YAML::anchor_t) override { fail(m, "aliases (*name) are not supported", "repeat the value or use include:"); }
+  void OnAlias(const YAML::Mark& m, YAML::anchor_t) override {
+    fail(m, "aliases (*name) are not supported", "repeat the value or use include:");
+  }
   void OnNull(const YAML::Mark& m, YAML::anchor_t anchor) override {
     check(m, "", anchor);
     add(m, Node::null());
   }
   void OnScalar(const YAML::Mark& m, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     check(m, tag, anchor);
-    if (value.size() > limits_.scalar_bytes) fail(m, "a text of " + std::to_string(value.size()) + " bytes", "the limit is 64 KiB");
+    if (value.size() > limits_.scalar_bytes)
+      fail(m, "a text of " + std::to_string(value.size()) + " bytes", "the limit is 64 KiB");
     for (const char c : value) {
       if (is_control(c)) fail(m, "a control character in a text", "remove the escape sequence");
     }
@@ -79,7 +83,8 @@ class Builder : public YAML::EventHandler {
 
   void check(const YAML::Mark& m, const std::string& tag, YAML::anchor_t anchor) {
     if (anchor != 0) fail(m, "anchors (&name) are not supported", "repeat the value or use include:");
-    if (!tag.empty() && tag != "?" && tag != "!") fail(m, "tags are not supported, found '" + tag + "'", "remove it; quote the value if it is text");
+    if (!tag.empty() && tag != "?" && tag != "!")
+      fail(m, "tags are not supported, found '" + tag + "'", "remove it; quote the value if it is text");
     if (++nodes_ > limits_.nodes) fail(m, "more than " + std::to_string(limits_.nodes) + " values");
   }
 
@@ -100,7 +105,8 @@ class Builder : public YAML::EventHandler {
 
   void open(const YAML::Mark& m, Node node) {
     if (expects_key()) fail(m, "a list or map cannot be a key");
-    if (static_cast<int>(stack_.size()) >= limits_.depth) fail(m, "nested too deep", "the limit is " + std::to_string(limits_.depth) + " levels");
+    if (static_cast<int>(stack_.size()) >= limits_.depth)
+      fail(m, "nested too deep", "the limit is " + std::to_string(limits_.depth) + " levels");
     node.place = place(m);
     Level level;
     level.node = std::move(node);
@@ -128,7 +134,8 @@ class Builder : public YAML::EventHandler {
     if (node.text == "<<" && !node.quoted) fail(m, "merge keys are not supported", "use include:");
     if (const Entry* old = level.node.find(node.text))
       fail(m, "duplicate key '" + node.text + "'", "first given at line " + std::to_string(old->place.line));
-    if (level.node.entries.size() >= limits_.keys_per_map) fail(m, "more than " + std::to_string(limits_.keys_per_map) + " keys in one map");
+    if (level.node.entries.size() >= limits_.keys_per_map)
+      fail(m, "more than " + std::to_string(limits_.keys_per_map) + " keys in one map");
     level.has_key = true;
     level.key = node.text;
     level.key_place = node.place;
@@ -188,15 +195,18 @@ size_t first_invalid_utf8(std::string_view text) {
 
 void check_bytes(std::string_view text, const std::shared_ptr<const Source>& source, const YamlLimits& limits) {
   if (text.size() > limits.bytes)
-    throw usage_error(source->name, "larger than 1 MiB (" + std::to_string(text.size()) + " bytes)", "a configuration is never that large");
+    throw usage_error(source->name, "larger than 1 MiB (" + std::to_string(text.size()) + " bytes)",
+                      "a configuration is never that large");
   for (size_t i = 0; i < text.size(); ++i) {
     if (is_control(text[i])) {
       char hex[8];
       std::snprintf(hex, sizeof hex, "0x%02X", static_cast<unsigned>(static_cast<unsigned char>(text[i])));
-      throw usage_error(place_of_byte(text, i, source).text(), std::string("control character ") + hex, "save the file as plain UTF-8 text");
+      throw usage_error(place_of_byte(text, i, source).text(), std::string("control character ") + hex,
+                        "save the file as plain UTF-8 text");
     }
   }
-  if (!is_valid_utf8(text)) throw usage_error(place_of_byte(text, first_invalid_utf8(text), source).text(), "invalid UTF-8", "save the file as UTF-8");
+  if (!is_valid_utf8(text))
+    throw usage_error(place_of_byte(text, first_invalid_utf8(text), source).text(), "invalid UTF-8", "save the file as UTF-8");
 }
 
 // "%YAML 1.1", "%PDF-1.4": yaml-cpp takes the line for a directive and the rest for nothing.
@@ -205,7 +215,8 @@ void check_directive(std::string_view text, const std::shared_ptr<const Source>&
   while (start < text.size()) {
     const size_t end = std::min(text.find('\n', start), text.size());
     const size_t first = text.find_first_not_of(" \t\r", start);
-    if (first < end && text[first] == '%') throw usage_error(place_of_byte(text, first, source).text(), "directives (%) are not supported", "remove the line");
+    if (first < end && text[first] == '%')
+      throw usage_error(place_of_byte(text, first, source).text(), "directives (%) are not supported", "remove the line");
     if (first < end && text[first] != '#') return;
     start = end + 1;
   }
@@ -250,8 +261,7 @@ Node parse_flow(std::string_view text, std::shared_ptr<const Source> source, con
   } catch (const Error& e) {
     const bool shape = starts_with(e.message(), "YAML syntax") || starts_with(e.message(), "a second document") ||
                        starts_with(e.message(), "a list or map cannot") || starts_with(e.message(), "an empty key");
-    if (shape)
-      throw usage_error(source->name, what, "quote text that holds , [ ] { } or #");
+    if (shape) throw usage_error(source->name, what, "quote text that holds , [ ] { } or #");
     throw;
   }
   if (!root.is_list() || root.items.size() > 1) throw usage_error(source->name, what, "write a list as [1, 2]");

@@ -59,8 +59,8 @@ bool is_repeated(const std::string& path) {
 
 bool is_common_stage_key(const std::string& path) {
   const auto parts = split(path, '.');
-  static const std::set<std::string> common = {"epochs", "optimizer", "scheduler", "grad_clip", "ema_decay", "patience",
-                                               "batch_size", "accum_steps", "amp", "compile", "nan_policy"};
+  static const std::set<std::string> common = {"epochs",     "optimizer",   "scheduler", "grad_clip", "ema_decay", "patience",
+                                               "batch_size", "accum_steps", "amp",       "compile",   "nan_policy"};
   return parts.size() == 3 && parts[0] == "stages" && common.count(parts[2]) > 0;
 }
 
@@ -127,7 +127,8 @@ std::string schema_text() {
     if (!k.default_text.empty()) line += ", default " + k.default_text;
     const std::string allowed = allowed_text(k);
     if (!allowed.empty()) line += ", " + allowed;
-    line += std::string(") [") + status_letter(k.info.status) + (has_no_effect_yet(k.path) ? ", not yet" : "") + "] " + meaning(k);
+    line +=
+        std::string(") [") + status_letter(k.info.status) + (has_no_effect_yet(k.path) ? ", not yet" : "") + "] " + meaning(k);
     out += line + "\n";
   }
   return out;
@@ -176,7 +177,8 @@ std::string config_reference() {
         out += "\n## stages.&lt;name&gt;\n\nKeys of every stage.\n\n";
         out += kHead;
         for (const KeyInfo& c : run_schema().keys()) {
-          if (starts_with(c.path, k.path + ".") && is_common_stage_key(c.path)) row(c, "stages.<name>." + split(c.path, '.').back(), out);
+          if (starts_with(c.path, k.path + ".") && is_common_stage_key(c.path))
+            row(c, "stages.<name>." + split(c.path, '.').back(), out);
         }
         common_done = true;
       }

@@ -11,11 +11,11 @@ namespace {
 struct Recipe {
   const char* name;
   const char* equation;
-  const char* generate;   // arguments of `ups-data generate`
+  const char* generate;  // arguments of `ups-data generate`
   const char* file;
   int initial_step;
   int patch;
-  const char* pdet;       // body of operator.pdet
+  const char* pdet;  // body of operator.pdet
   int epochs;
   bool steady;
 };
@@ -41,18 +41,22 @@ const std::vector<Recipe>& recipes() {
 }
 
 std::string data_block(const Recipe& r) {
-  return std::string("data:\n  files: [") + r.file + "]           # HDF5 files; several parameter values of one equation may be listed\n" +
+  return std::string("data:\n  files: [") + r.file +
+         "]           # HDF5 files; several parameter values of one equation may be listed\n" +
          "  split_fractions: [0.8, 0.1, 0.1]  # train, val, test: trajectories, by hash, never shared\n"
          "  normalization: meanstd            # per channel, from the train split only\n" +
-         "  initial_step: " + std::to_string(r.initial_step) + "                 # frames given before errors count; the rollout starts from the last of them\n" +
-         "  patch_size: " + std::to_string(r.patch) + "                   # cells per patch: smaller is more accurate and slower\n";
+         "  initial_step: " + std::to_string(r.initial_step) +
+         "                 # frames given before errors count; the rollout starts from the last of them\n" +
+         "  patch_size: " + std::to_string(r.patch) +
+         "                   # cells per patch: smaller is more accurate and slower\n";
 }
 
 std::string network_block(const Recipe& r) {
   return std::string(
              "operator:\n"
              "  architecture_type: pdet_window    # PDE-Transformer with shifted windows; starts as persistence\n"
-             "  pdet: {") + r.pdet + "}\n";
+             "  pdet: {") +
+         r.pdet + "}\n";
 }
 
 constexpr const char* kTraining = R"(training:
@@ -83,12 +87,18 @@ std::string time_stages(const Recipe& r) {
          "  gate: 0                           # 0 = always correct\n\n"
          "stages:                             # run in this order by --stage all; epochs: 0 switches one off\n"
          "  operator:\n"
-         "    epochs: " + n + "\n"
+         "    epochs: " +
+         n +
+         "\n"
          "    rollout: {mode: none}           # none, noise, pushforward or unroll: training on the model's own states\n"
          "  diff_residual:\n"
-         "    epochs: " + n + "\n"
+         "    epochs: " +
+         n +
+         "\n"
          "  consistency_distill:\n"
-         "    epochs: " + std::to_string(std::max(1, r.epochs / 2)) + "\n"
+         "    epochs: " +
+         std::to_string(std::max(1, r.epochs / 2)) +
+         "\n"
          "    optimizer: {name: adamw, lr: 1.0e-3, weight_decay: 1.0e-4}   # replaces the global block whole\n"
          "  steady_prior:\n"
          "    epochs: 0                       # needs a steady set: see ups-train init --recipe darcy\n";
@@ -98,7 +108,9 @@ std::string steady_stages(const Recipe& r) {
   return "stages:\n"
          "  operator: {epochs: 0}             # needs a set with a time axis\n"
          "  steady_prior:\n"
-         "    epochs: " + std::to_string(r.epochs) + "\n"
+         "    epochs: " +
+         std::to_string(r.epochs) +
+         "\n"
          "    objective: flow                 # coefficients to solution: deterministic mean mode and samples\n"
          "    warm_start_iters: [5, 10, 20]   # errors of a solver started from the prediction are reported after these\n";
 }
@@ -133,7 +145,8 @@ std::string recipe_text(const std::string& name) {
   const auto it = std::find_if(recipes().begin(), recipes().end(), [&](const Recipe& r) { return name == r.name; });
   if (it == recipes().end()) {
     const std::string near = nearest(name, recipe_names());
-    throw usage_error("--recipe", "unknown recipe '" + name + "'", (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(recipe_names(), ", ")));
+    throw usage_error("--recipe", "unknown recipe '" + name + "'",
+                      (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(recipe_names(), ", ")));
   }
   const Recipe& r = *it;
   std::string text = std::string("# ") + r.equation + "\n";

@@ -57,7 +57,8 @@ void move_key(Node& root, const MovedKey& moved, Findings& findings) {
   Node* target = descend(root, to, entry.place);
   if (target == nullptr) return;
   if (target->find(new_name) != nullptr)
-    throw usage_error(entry.place.text(), std::string("'") + moved.from + "' and '" + moved.to + "' are two spellings of one key", "keep one");
+    throw usage_error(entry.place.text(), std::string("'") + moved.from + "' and '" + moved.to + "' are two spellings of one key",
+                      "keep one");
   findings.notice(entry.place, std::string("'") + moved.from + "' is read as '" + moved.to + "'");
   entry.key = new_name;
   target->entries.push_back(std::move(entry));
@@ -99,7 +100,8 @@ void put_overrides(Loader& loader, Node& root, const Overrides& o, const std::st
   if (o.allow_overlap) {
     loader.put(root, "data.allow_overlap", Node::plain("true"), "--allow-overlap");
     const Node* steady = root.at("stages.steady_prior.data");
-    if (steady != nullptr && steady->is_map()) loader.put(root, "stages.steady_prior.data.allow_overlap", Node::plain("true"), "--allow-overlap");
+    if (steady != nullptr && steady->is_map())
+      loader.put(root, "stages.steady_prior.data.allow_overlap", Node::plain("true"), "--allow-overlap");
   }
   if (o.name) loader.put(root, "run.name", Node::string(*o.name), "--name");
   for (size_t i = 0; i < o.sets.size(); ++i) loader.set(root, o.sets[i], "--set " + std::to_string(i + 1));
@@ -128,7 +130,8 @@ std::string stage_of(const Overrides& o) {
   auto known = kStageNames;
   known.emplace_back("all");
   const std::string near = nearest(stage, known);
-  throw usage_error("--stage", "unknown stage '" + stage + "'", (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(known, ", ")));
+  throw usage_error("--stage", "unknown stage '" + stage + "'",
+                    (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(known, ", ")));
 }
 
 template <class AddFiles>

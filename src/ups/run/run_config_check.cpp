@@ -31,7 +31,9 @@ const std::vector<std::string> kNoEffectYet = {"benchmark",
                                                "stages.operator.spectral_loss",
                                                "stages.steady_prior.warm_start_iters"};
 
-bool has_no_effect_yet(const std::string& path) { return std::find(kNoEffectYet.begin(), kNoEffectYet.end(), path) != kNoEffectYet.end(); }
+bool has_no_effect_yet(const std::string& path) {
+  return std::find(kNoEffectYet.begin(), kNoEffectYet.end(), path) != kNoEffectYet.end();
+}
 
 bool Checker::changed(const std::string& path) const {
   if (!given(path)) return false;
@@ -74,42 +76,53 @@ void Checker::run() {
 void Checker::data(const data::DataOptions& d, const std::string& path) {
   if (d.kind != "grid") error(path + ".kind", path + ".kind " + d.kind + " is not supported", "only grids are");
   for (const auto& task : d.task) {
-    if (task == "darcy2d_mesh" || task == "particles_advect") error(path + ".task", "task '" + task + "' is not supported", "meshes and particles are not");
+    if (task == "darcy2d_mesh" || task == "particles_advect")
+      error(path + ".task", "task '" + task + "' is not supported", "meshes and particles are not");
   }
   if (d.split_fractions.size() != 3) {
     error(path + ".split_fractions", path + ".split_fractions needs three numbers", "train, val, test: [0.8, 0.1, 0.1]");
   } else if (std::abs(d.split_fractions[0] + d.split_fractions[1] + d.split_fractions[2] - 1) > 1e-9) {
     error(path + ".split_fractions", path + ".split_fractions must add up to 1", "for example [0.8, 0.1, 0.1]");
   }
-  if (d.split_mode == "file" && d.split_file.empty()) error(path + ".split_mode", path + ".split_mode file needs " + path + ".split_file", "");
+  if (d.split_mode == "file" && d.split_file.empty())
+    error(path + ".split_mode", path + ".split_mode file needs " + path + ".split_file", "");
   if (d.split_mode == "holdout" && d.holdout.empty())
     error(path + ".split_mode", path + ".split_mode holdout needs " + path + ".holdout", "for example {nu: [0.01]}");
   int64_t bytes = 0;
   if (!parse_bytes(d.memory_budget, bytes) || bytes < (1 << 20))
-    error(path + ".memory_budget", path + ".memory_budget must be a size of at least 1MiB, found '" + d.memory_budget + "'", "write 512MiB");
+    error(path + ".memory_budget", path + ".memory_budget must be a size of at least 1MiB, found '" + d.memory_budget + "'",
+          "write 512MiB");
   if (!parse_bytes(d.max_dataset_bytes, bytes) || bytes < 1)
-    error(path + ".max_dataset_bytes", path + ".max_dataset_bytes must be a size, found '" + d.max_dataset_bytes + "'", "write 64GiB");
+    error(path + ".max_dataset_bytes", path + ".max_dataset_bytes must be a size, found '" + d.max_dataset_bytes + "'",
+          "write 64GiB");
   if (d.normalization == "reference" && !uses_reference(c_))
-    notice(path + ".normalization", path + ".normalization reference is for comparisons with UPS only: one mean and std per file and split");
+    notice(path + ".normalization",
+           path + ".normalization reference is for comparisons with UPS only: one mean and std per file and split");
 }
 
 void Checker::latent() {
-  if (c_.latent.space == "ae") error("latent.space", "latent.space ae is not available yet", "it comes with the autoencoder stage; use patch");
-  if (c_.op.architecture() == "pdet_stack") error("operator.architecture_type", "pdet_stack is not available yet", "use pdet_window or pdet_unet");
+  if (c_.latent.space == "ae")
+    error("latent.space", "latent.space ae is not available yet", "it comes with the autoencoder stage; use patch");
+  if (c_.op.architecture() == "pdet_stack")
+    error("operator.architecture_type", "pdet_stack is not available yet", "use pdet_window or pdet_unet");
   if (c_.latent.space == "reference" && c_.op.architecture() != "pdet_unet")
     error("latent.space", "latent.space reference needs operator.architecture_type pdet_unet", "set it, or latent.space: patch");
   if (c_.op.architecture() != "pdet_unet") return;
   const int64_t dim = c_.latent.dim;
   const auto same = [&](const std::optional<int64_t>& v, const std::string& path) {
-    if (v && *v != dim) error(path, path + " is " + std::to_string(*v) + ", but latent.dim is " + std::to_string(dim), "make them equal");
+    if (v && *v != dim)
+      error(path, path + " is " + std::to_string(*v) + ", but latent.dim is " + std::to_string(dim), "make them equal");
   };
   same(c_.op.pdet.input_dim, "operator.pdet.input_dim");
   same(c_.op.latent_dim, "operator.latent_dim");
   same(c_.diffusion.latent_dim, "diffusion.latent_dim");
   if (c_.ttc.decoder.latent_dim && *c_.ttc.decoder.latent_dim != dim) {
-    const std::string text = "ttc.decoder.latent_dim is " + std::to_string(*c_.ttc.decoder.latent_dim) + ", but latent.dim is " + std::to_string(dim);
-    if (c_.training.semantics == "reference") error("ttc.decoder.latent_dim", text, "make them equal");
-    else notice("ttc.decoder.latent_dim", text);
+    const std::string text =
+        "ttc.decoder.latent_dim is " + std::to_string(*c_.ttc.decoder.latent_dim) + ", but latent.dim is " + std::to_string(dim);
+    if (c_.training.semantics == "reference")
+      error("ttc.decoder.latent_dim", text, "make them equal");
+    else
+      notice("ttc.decoder.latent_dim", text);
   }
 }
 
@@ -118,12 +131,14 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
   const int64_t heads = p.num_heads;
   const auto divides = [&](int64_t whole, int64_t part, const std::string& a, const std::string& b) {
     if (whole % part != 0)
-      error(path + "." + a, path + "." + a + " " + std::to_string(whole) + " is not a multiple of " + b + " " + std::to_string(part), "");
+      error(path + "." + a,
+            path + "." + a + " " + std::to_string(whole) + " is not a multiple of " + b + " " + std::to_string(part), "");
   };
   if (window) {
     divides(*p.hidden_dim, heads, "hidden_dim", "num_heads");
   } else {
-    if (path == "operator.pdet" && (given_sizes.input_dim || given_sizes.group_size) && (!given_sizes.input_dim || !given_sizes.hidden_dim))
+    if (path == "operator.pdet" && (given_sizes.input_dim || given_sizes.group_size) &&
+        (!given_sizes.input_dim || !given_sizes.hidden_dim))
       error(path, path + " needs both input_dim and hidden_dim", "UPS requires them");
     divides(*p.hidden_dim, *p.group_size, "hidden_dim", "group_size");
     divides(*p.group_size, heads, "group_size", "num_heads");
@@ -136,34 +151,44 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
   if (window) {
     for (const char* key : {"input_dim", "group_size"}) unused(key, "pdet_unet");
   } else {
-    for (const char* key : {"window", "periodic", "condition", "channel_mode", "local_mixing", "modes", "norm", "attention"}) unused(key, "pdet_window");
+    for (const char* key : {"window", "periodic", "condition", "channel_mode", "local_mixing", "modes", "norm", "attention"})
+      unused(key, "pdet_window");
   }
 }
 
 void Checker::later_values() {
-  const auto later = [&](const std::string& path, const std::string& value, std::initializer_list<const char*> values, const std::string& instead) {
+  const auto later = [&](const std::string& path, const std::string& value, std::initializer_list<const char*> values,
+                         const std::string& instead) {
     for (const char* v : values) {
       if (value == v) error(path, path + " " + value + " is not available yet", "use " + instead);
     }
   };
   later("diffusion.objective", c_.diffusion.objective, {"edm", "refiner", "crps"}, "flow or reference");
-  later("stages.diff_residual.objective", c_.stages.diff_residual.objective.value_or(""), {"edm", "refiner", "crps"}, "flow or reference");
-  later("stages.consistency_distill.objective", c_.stages.consistency_distill.objective, {"cd", "direct"}, "shortcut or reference");
+  later("stages.diff_residual.objective", c_.stages.diff_residual.objective.value_or(""), {"edm", "refiner", "crps"},
+        "flow or reference");
+  later("stages.consistency_distill.objective", c_.stages.consistency_distill.objective, {"cd", "direct"},
+        "shortcut or reference");
   const auto refuse = [&](bool on, const std::string& path) {
     if (on) error(path, path + " is not supported", "set it to false and choose the value yourself");
   };
   refuse(c_.training.tune_batch_size, "training.tune_batch_size");
   refuse(c_.training.tune_lr, "training.tune_lr");
-  if (c_.ttc.reward.critic.weight > 0) error("ttc.reward.critic.weight", "ttc.reward.critic.weight above 0 is not supported", "learned critics are not; set it to 0");
+  if (c_.ttc.reward.critic.weight > 0)
+    error("ttc.reward.critic.weight", "ttc.reward.critic.weight above 0 is not supported",
+          "learned critics are not; set it to 0");
   if (c_.stages.autoencoder.epochs.value_or(0) > 0)
     notice("stages.autoencoder.epochs", "ignored: stages.autoencoder (no effect yet: the autoencoder stage comes later)");
   if (c_.stages.baseline.epochs.value_or(0) > 0)
     notice("stages.baseline.epochs", "ignored: stages.baseline (no effect yet: trained baselines come later)");
-  if (c_.training.nan_policy == "rollback") notice("training.nan_policy", "training.nan_policy rollback acts as skip: rollback comes later");
+  if (c_.training.nan_policy == "rollback")
+    notice("training.nan_policy", "training.nan_policy rollback acts as skip: rollback comes later");
   const char* world = std::getenv("WORLD_SIZE");
   const int64_t processes = world == nullptr ? 1 : std::max<int64_t>(1, config::parse_integer(world).value);
   if (given("training.num_gpus") && c_.training.num_gpus != processes)
-    error("training.num_gpus", "training.num_gpus is " + std::to_string(c_.training.num_gpus) + ", but " + std::to_string(processes) + " process was started", "set it to 1: distributed runs come later");
+    error("training.num_gpus",
+          "training.num_gpus is " + std::to_string(c_.training.num_gpus) + ", but " + std::to_string(processes) +
+              " process was started",
+          "set it to 1: distributed runs come later");
 }
 
 void Checker::texts() {
@@ -175,11 +200,13 @@ void Checker::texts() {
   if (parse_seconds(c_.logging.every) <= 0)
     error("logging.every", "logging.every must be a time above 0, found '" + c_.logging.every + "'", "write 30s, 2m or 1h");
   const std::string& d = c_.training.device;
-  const bool numbered = starts_with(d, "cuda:") && config::parse_integer(d.substr(5)).ok && d.size() < 9 && d[5] != '-' && d[5] != '+';
+  const bool numbered =
+      starts_with(d, "cuda:") && config::parse_integer(d.substr(5)).ok && d.size() < 9 && d[5] != '-' && d[5] != '+';
   if (d != "auto" && d != "cpu" && d != "cuda" && !numbered)
     error("training.device", "training.device cannot be '" + d + "'", "one of: auto, cpu, cuda, cuda:N");
   if (c_.run.name && !is_safe_name(*c_.run.name))
-    error("run.name", "run.name cannot be '" + *c_.run.name + "'", "letters, digits, '.', '_' and '-' only, at most 64, not starting with '.' or '-'");
+    error("run.name", "run.name cannot be '" + *c_.run.name + "'",
+          "letters, digits, '.', '_' and '-' only, at most 64, not starting with '.' or '-'");
   const auto& tau = c_.ttc.sampler.tau_range;
   if (tau.size() != 2 || tau[0] >= tau[1])
     error("ttc.sampler.tau_range", "ttc.sampler.tau_range must be two rising numbers in [0, 1]", "for example [0.3, 0.7]");
@@ -198,7 +225,8 @@ void Checker::reference_keys() {
     if (key.info.status == KeyStatus::reference && given(key.path) && !has_no_effect_yet(key.path))
       notice(key.path, "ignored: " + key.path + " (read only by the reference architecture or objective)");
   }
-  if (changed("training.dt")) notice("training.dt", "ignored: training.dt (the spacing of the data file rules outside the reference)");
+  if (changed("training.dt"))
+    notice("training.dt", "ignored: training.dt (the spacing of the data file rules outside the reference)");
 }
 
 }  // namespace ups::run

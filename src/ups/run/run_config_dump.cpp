@@ -79,14 +79,22 @@ void flatten(const Node& node, const std::string& path, std::map<std::string, st
 
 // Keys whose change does not alter what a step computes, or that a resume may extend.
 bool is_resumable(const std::string& path) {
-  static const std::set<std::string> whole = {"threads", "training.patience", "training.device", "training.num_workers",
-                                              "training.prefetch_factor", "training.pin_memory", "training.log_path",
-                                              "training.checkpoint_interval", "data.memory_budget", "data.cache"};
+  static const std::set<std::string> whole = {"threads",
+                                              "training.patience",
+                                              "training.device",
+                                              "training.num_workers",
+                                              "training.prefetch_factor",
+                                              "training.pin_memory",
+                                              "training.log_path",
+                                              "training.checkpoint_interval",
+                                              "data.memory_budget",
+                                              "data.cache"};
   if (whole.count(path) > 0) return true;
   for (const char* prefix : {"logging.", "checkpoint.", "evaluation.", "run.", "notes"}) {
     if (starts_with(path, prefix)) return true;
   }
-  return starts_with(path, "stages.") && (ends_with(path, ".epochs") || ends_with(path, ".patience")) && split(path, '.').size() == 3;
+  return starts_with(path, "stages.") && (ends_with(path, ".epochs") || ends_with(path, ".patience")) &&
+         split(path, '.').size() == 3;
 }
 
 }  // namespace

@@ -47,8 +47,10 @@ models::PdetOptions steady_pdet(const RunConfig& c) {
 }
 
 bool uses_reference(const RunConfig& c) {
-  if (c.training.semantics == "reference" || c.op.architecture() != "pdet_window" || c.diffusion.objective == "reference") return true;
-  return std::any_of(kStageNames.begin(), kStageNames.end(), [&](const std::string& s) { return stage_objective(c, s) == "reference"; });
+  if (c.training.semantics == "reference" || c.op.architecture() != "pdet_window" || c.diffusion.objective == "reference")
+    return true;
+  return std::any_of(kStageNames.begin(), kStageNames.end(),
+                     [&](const std::string& s) { return stage_objective(c, s) == "reference"; });
 }
 
 Sampler parse_sampler(const std::string& text) {
@@ -152,17 +154,22 @@ void check_paths(const LoadedConfig& loaded) {
       throw usage_error("", path + "files and " + path + "root are empty", "name the data: " + path + "files: [file.hdf5]");
     for (const auto& f : d.files) {
       std::error_code e;
-      if (!fs::exists(f, e)) throw data_error(origin("files"), "data file '" + f + "' does not exist", "ups-data generate writes one; paths are relative to the working directory");
+      if (!fs::exists(f, e))
+        throw data_error(origin("files"), "data file '" + f + "' does not exist",
+                         "ups-data generate writes one; paths are relative to the working directory");
     }
     std::error_code e;
-    if (d.files.empty() && !fs::is_directory(d.root, e)) throw data_error(origin("root"), "data folder '" + d.root + "' does not exist", "");
-    if (d.split_mode == "file" && !fs::exists(d.split_file, e)) throw data_error(origin("split_file"), "split file '" + d.split_file + "' does not exist", "");
+    if (d.files.empty() && !fs::is_directory(d.root, e))
+      throw data_error(origin("root"), "data folder '" + d.root + "' does not exist", "");
+    if (d.split_mode == "file" && !fs::exists(d.split_file, e))
+      throw data_error(origin("split_file"), "split file '" + d.split_file + "' does not exist", "");
   };
   const RunConfig& c = loaded.config;
   const bool steady_only = c.stages.op.epochs.value_or(0) == 0 && c.stages.diff_residual.epochs.value_or(0) == 0 &&
                            c.stages.steady_prior.epochs.value_or(0) > 0 && c.stages.steady_prior.data;
   if (!steady_only) check(c.data, "data.");
-  if (c.stages.steady_prior.data && c.stages.steady_prior.epochs.value_or(0) > 0) check(*c.stages.steady_prior.data, "stages.steady_prior.data.");
+  if (c.stages.steady_prior.data && c.stages.steady_prior.epochs.value_or(0) > 0)
+    check(*c.stages.steady_prior.data, "stages.steady_prior.data.");
 }
 
 }  // namespace ups::run

@@ -28,7 +28,8 @@ void check_stage(const std::string& stage) {
   known.emplace_back("all");
   if (stage.empty() || std::find(known.begin(), known.end(), stage) != known.end()) return;
   const std::string near = nearest(stage, known);
-  throw usage_error("--stage", "unknown stage '" + stage + "'", (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(known, ", ")));
+  throw usage_error("--stage", "unknown stage '" + stage + "'",
+                    (near.empty() ? "" : "did you mean '" + near + "'? ") + ("one of: " + join(known, ", ")));
 }
 
 void add_verbs(CLI::App& app, TrainArgs& a) {
@@ -47,17 +48,23 @@ void add_verbs(CLI::App& app, TrainArgs& a) {
 void add_train_options(CLI::App& app, TrainArgs& a) {
   std::vector<std::string> stages = kStageNames;
   stages.emplace_back("all");
-  app.add_option("--config,-c", a.configs, "Configuration file; repeatable, later files win")->type_name("FILE")->allow_extra_args(false);
+  app.add_option("--config,-c", a.configs, "Configuration file; repeatable, later files win")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   app.add_option("--stage,-s", a.stage, "One of: " + join(stages, ", "))->type_name("STAGE");
   app.add_option("--epochs", a.raw.epochs, "Epochs of the stage (with all: of every stage that is on)")->type_name("N");
-  app.add_option("--set", a.sets, "Override one key: training.batch_size=8; repeatable, applied in order")->type_name("KEY=VALUE")->allow_extra_args(false);
+  app.add_option("--set", a.sets, "Override one key: training.batch_size=8; repeatable, applied in order")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   app.add_option("--unset", a.unsets, "Restore the default of one key; repeatable")->type_name("KEY")->allow_extra_args(false);
   app.add_option("--run-dir", a.run_dir, "Where everything is written (default runs/<name>-<UTC time>)")->type_name("DIR");
   app.add_option("--name", a.name, "Stem of the run directory's name (default the config's)")->type_name("NAME");
-  app.add_flag("--resume", a.raw.resume, "Continue the run in --run-dir; --resume=auto: if there is one; --resume=PATH: from one step directory");
+  app.add_flag("--resume", a.raw.resume,
+               "Continue the run in --run-dir; --resume=auto: if there is one; --resume=PATH: from one step directory");
   app.add_flag("--auto-resume", a.raw.auto_resume, "The same as --resume=auto");
   app.add_flag("--exact", a.exact, "Refuse a resume that cannot be byte-identical");
-  app.add_option("--stop-after", a.raw.stop_after, "Save and exit after 500u updates, 3e epochs or 30m of wall time")->type_name("LENGTH");
+  app.add_option("--stop-after", a.raw.stop_after, "Save and exit after 500u updates, 3e epochs or 30m of wall time")
+      ->type_name("LENGTH");
   app.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->type_name("DEVICE");
   app.add_option("--threads", a.raw.threads, "CPU threads (default physical cores)")->type_name("N");
   app.add_option("--seed", a.raw.seed, "Seed of weights, data order and sampling")->type_name("N");
@@ -65,12 +72,15 @@ void add_train_options(CLI::App& app, TrainArgs& a) {
 
   auto* look = app.add_option_group("Look without training");
   look->add_flag("--validate", a.validate, "Check the configuration and its paths, then exit");
-  look->add_flag("--print-config", a.raw.print_config, "Print the resolved configuration; =json, =origins (where each value is from), =minimal");
+  look->add_flag("--print-config", a.raw.print_config,
+                 "Print the resolved configuration; =json, =origins (where each value is from), =minimal");
   look->add_flag("--dry-run", a.dry_run, "Open data, build models, run one micro-batch per stage, print sizes and times");
 
   auto* guards = app.add_option_group("Guards");
   guards->add_flag("--strict", a.strict, "Treat notices (keys without effect) as errors");
-  guards->add_option("--allow-include", a.allow_include, "Folder that include: may read besides the config's own; repeatable")->type_name("DIR")->allow_extra_args(false);
+  guards->add_option("--allow-include", a.allow_include, "Folder that include: may read besides the config's own; repeatable")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   guards->add_flag("--allow-env", a.allow_env, "Replace ${env:NAME} in the configuration");
   guards->add_flag("--allow-config-change", a.allow_config_change, "Resume although the configuration changed");
   guards->add_flag("--allow-split-change", a.allow_split_change, "Use artefacts of another data split");
@@ -103,11 +113,13 @@ StopAfter parse_stop_after(const std::string& text) {
 void finish_train_args(const CLI::App& app, TrainArgs& a) {
   if (a.raw.resume_from_wandb || !a.raw.resume_mode.empty())
     throw usage_error("", "the trainer opens no network", "download the files, then --resume=PATH");
-  for (const auto& [name, verb] : {std::pair{"init", TrainArgs::Verb::init}, std::pair{"schema", TrainArgs::Verb::schema}, std::pair{"doctor", TrainArgs::Verb::doctor}}) {
+  for (const auto& [name, verb] : {std::pair{"init", TrainArgs::Verb::init}, std::pair{"schema", TrainArgs::Verb::schema},
+                                   std::pair{"doctor", TrainArgs::Verb::doctor}}) {
     if (app.got_subcommand(name)) a.verb = verb;
   }
   if (a.verb != TrainArgs::Verb::train) {
-    if (!a.configs.empty() || !a.stage.empty()) throw usage_error("", "init, schema and doctor take no --config and no --stage", "see ups-train --help");
+    if (!a.configs.empty() || !a.stage.empty())
+      throw usage_error("", "init, schema and doctor take no --config and no --stage", "see ups-train --help");
     return;
   }
   a.console_level = app.count("--log-level") + app.count("--quiet") > 0;
@@ -132,8 +144,10 @@ void finish_train_args(const CLI::App& app, TrainArgs& a) {
   if (std::find(styles.begin(), styles.end(), a.progress) == styles.end())
     throw usage_error("--progress", "unknown style '" + a.progress + "'", "one of: " + join(styles, ", "));
   if (!a.name.empty() && !is_safe_name(a.name))
-    throw usage_error("--name", "cannot be '" + a.name + "'", "letters, digits, '.', '_' and '-' only, at most 64, not starting with '.' or '-'");
-  if (a.configs.empty()) throw usage_error("", "--config is required", "ups-train init > config.yaml writes one; see ups-train --help");
+    throw usage_error("--name", "cannot be '" + a.name + "'",
+                      "letters, digits, '.', '_' and '-' only, at most 64, not starting with '.' or '-'");
+  if (a.configs.empty())
+    throw usage_error("", "--config is required", "ups-train init > config.yaml writes one; see ups-train --help");
   if (a.stage.empty()) {
     if (!a.validate && a.print_config.empty() && !a.dry_run)
       throw usage_error("", "--stage is required", "one of: " + join(kStageNames, ", ") + ", all");

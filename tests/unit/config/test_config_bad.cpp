@@ -1,4 +1,5 @@
-// Bad configurations: the curated files of tests/config_bad, and for every honoured key a typo, a wrong type and a value out of range.
+// Bad configurations: the curated files of tests/config_bad, and for every honoured key a typo, a wrong type and a value out of
+// range.
 #include <chrono>
 #include <cstdio>
 #include <set>
@@ -55,7 +56,9 @@ Single single(const std::string& path, const std::string& value) {
   return s;
 }
 
-std::string place(const Single& s, int column) { return "c.yaml:" + std::to_string(s.line) + ":" + std::to_string(column) + ": "; }
+std::string place(const Single& s, int column) {
+  return "c.yaml:" + std::to_string(s.line) + ":" + std::to_string(column) + ": ";
+}
 
 // The keys that the generator tries: honoured leaves, each once (repeated optimizer and data blocks included).
 std::vector<config::KeyInfo> honoured_keys() {
@@ -71,9 +74,19 @@ std::string typo(const std::string& word, RandomStream& random) {
   std::string s = word;
   const size_t i = static_cast<size_t>(random.below(s.size()));
   switch (random.below(4)) {
-    case 0: if (s.size() > 2) { s.erase(i, 1); break; } [[fallthrough]];
+    case 0:
+      if (s.size() > 2) {
+        s.erase(i, 1);
+        break;
+      }
+      [[fallthrough]];
     case 1: s.insert(i, 1, s[i]); break;
-    case 2: if (i + 1 < s.size() && s[i] != s[i + 1]) { std::swap(s[i], s[i + 1]); break; } [[fallthrough]];
+    case 2:
+      if (i + 1 < s.size() && s[i] != s[i + 1]) {
+        std::swap(s[i], s[i + 1]);
+        break;
+      }
+      [[fallthrough]];
     default: s[i] = s[i] == 'q' ? 'x' : 'q';
   }
   return s;
@@ -131,7 +144,9 @@ TEST_CASE("generated: typos are found and the right key is suggested") {
     for (int n = 0; n < 3; ++n) {
       const std::string bad = parent + typo(parts.back(), random);
       const std::string bad_last = split(bad, '.').back();
-      if (run::run_schema().find(bad) != nullptr || !run::run_schema().canonical(parent.empty() ? "" : parent.substr(0, parent.size() - 1), bad_last).empty()) continue;
+      if (run::run_schema().find(bad) != nullptr ||
+          !run::run_schema().canonical(parent.empty() ? "" : parent.substr(0, parent.size() - 1), bad_last).empty())
+        continue;
       const Single s = single(bad, "1");
       const auto errors = config_test::errors_of(s.text);
       INFO(bad << " -> " << (errors.empty() ? "no error" : errors[0]));
@@ -181,9 +196,15 @@ TEST_CASE("generated: values out of range and unknown choices") {
   for (const auto& k : honoured_keys()) {
     if (starts_with(k.type, "map of")) continue;
     const bool whole = contains(k.type, "integer");
-    if (k.info.min) check(k, whole ? std::to_string(static_cast<int64_t>(*k.info.min) - 1) : config::to_flow(*config::node_of(*k.info.min - 1)), "must be");
+    if (k.info.min)
+      check(k, whole ? std::to_string(static_cast<int64_t>(*k.info.min) - 1) : config::to_flow(*config::node_of(*k.info.min - 1)),
+            "must be");
     if (k.info.min && k.info.open_min) check(k, config::to_flow(*config::node_of(*k.info.min)), "must be");
-    if (k.info.max && *k.info.max < 9e18) check(k, whole ? std::to_string(static_cast<int64_t>(*k.info.max) + 1) : config::to_flow(*config::node_of(*k.info.max * 2 + 1)), "must be");
+    if (k.info.max && *k.info.max < 9e18)
+      check(
+          k,
+          whole ? std::to_string(static_cast<int64_t>(*k.info.max) + 1) : config::to_flow(*config::node_of(*k.info.max * 2 + 1)),
+          "must be");
     if (!k.info.choices.empty() && contains(k.type, "text") && k.type != "number or text") check(k, "zzzzzzzz", "cannot be");
   }
   std::printf("out of range: %d\n", tried);

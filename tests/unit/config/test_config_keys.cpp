@@ -14,7 +14,8 @@ using config_test::contains;
 namespace {
 
 // Every key of cli.md section 6 in UPS's spelling, with the status it is documented to have.
-// H: loads without a notice about it, unless the key is listed in kNoEffectYet. N: loads, one notice "ignored: <canonical>". X: refused.
+// H: loads without a notice about it, unless the key is listed in kNoEffectYet. N: loads, one notice "ignored: <canonical>". X:
+// refused.
 struct Case {
   const char* yaml;
   char status;
@@ -67,7 +68,8 @@ TEST_CASE("keys without effect yet are real, honoured keys") {
 TEST_CASE("strict mode turns notices into errors with places") {
   run::Overrides o;
   o.strict = true;
-  CHECK(config_test::first_error("training:\n  compile_mode: x\n", o) == "c.yaml:2:3: ignored: training.compile_mode (has no meaning outside Python)");
+  CHECK(config_test::first_error("training:\n  compile_mode: x\n", o) ==
+        "c.yaml:2:3: ignored: training.compile_mode (has no meaning outside Python)");
 }
 
 TEST_CASE("every shipped configuration loads") {

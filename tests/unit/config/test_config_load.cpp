@@ -35,11 +35,16 @@ TEST_CASE("precedence of every pair of layers, with origins") {
     for (int strong = weak; strong < 7; ++strong) {
       Folder folder;
       const auto on = [&](int layer) { return layer == weak || layer == strong; };
-      const auto line = [](const char* v) { return std::string("data:\n  root: ") + v + "\nthreads: " + (v[0] == 'b' ? "2" : v[0] == 'f' ? "3" : "4") + "\n"; };
+      const auto line = [](const char* v) {
+        return std::string("data:\n  root: ") + v + "\nthreads: " + (v[0] == 'b' ? "2" : v[0] == 'f' ? "3" : "4") + "\n";
+      };
       const std::string base = folder.write("base.yaml", on(1) ? line("base") : "{}\n");
       const std::string file = folder.write("file.yaml", std::string("include: base.yaml\n") + (on(2) ? line("file") : ""));
       const std::string later = folder.write("later.yaml", on(3) ? line("later") : "");
-      if (on(4)) setenv("PDEBENCH_ROOT", "env", 1); else unsetenv("PDEBENCH_ROOT");
+      if (on(4))
+        setenv("PDEBENCH_ROOT", "env", 1);
+      else
+        unsetenv("PDEBENCH_ROOT");
       Overrides o;
       if (on(5)) o.threads = 5;
       if (on(6)) o.sets = {"data.root=set", "threads=6"};
@@ -54,11 +59,13 @@ TEST_CASE("precedence of every pair of layers, with origins") {
       const int root = strong == 5 ? (weak == 5 ? 0 : weak) : strong;
       const int threads = strong == 4 ? (weak == 4 ? 0 : weak) : strong;
       const std::vector<std::string> roots = {"", "base", "file", "later", "env", "", "set"};
-      const std::vector<std::string> root_origins = {"default", base + ":2:9", file + ":3:9", later + ":2:9", "environment PDEBENCH_ROOT", "", "--set 1"};
+      const std::vector<std::string> root_origins = {
+          "default", base + ":2:9", file + ":3:9", later + ":2:9", "environment PDEBENCH_ROOT", "", "--set 1"};
       CHECK(loaded.config.data.root == roots[static_cast<size_t>(root)]);
       CHECK(origin("data.root") == root_origins[static_cast<size_t>(root)]);
       const std::vector<int64_t> counts = {0, 2, 3, 4, 0, 5, 6};
-      const std::vector<std::string> thread_origins = {"default", base + ":3:10", file + ":4:10", later + ":3:10", "", "--threads", "--set 2"};
+      const std::vector<std::string> thread_origins = {"default", base + ":3:10", file + ":4:10", later + ":3:10",
+                                                       "",        "--threads",    "--set 2"};
       CHECK(loaded.config.threads.value_or(0) == counts[static_cast<size_t>(threads)]);
       CHECK(origin("threads") == thread_origins[static_cast<size_t>(threads)]);
     }
@@ -119,17 +126,20 @@ TEST_CASE("includes: cycle, depth, count, escape") {
 
 TEST_CASE("--set: order, aliases, blocks, errors") {
   const char* text = "optimizer: {name: muon, muon_momentum: 0.9}\n";
-  CHECK(config_test::load_text(text, with_sets({"training.batch_size=2", "training.batch_size=3"})).config.training.batch_size == 3);
+  CHECK(config_test::load_text(text, with_sets({"training.batch_size=2", "training.batch_size=3"})).config.training.batch_size ==
+        3);
   CHECK(config_test::load_text(text, with_sets({"optimizer.muon_beta=0.5"})).config.optimizer.muon_beta == 0.5);
   CHECK(config_test::load_text(text, with_sets({"optimizer.muon_momentum=0.6"})).config.optimizer.muon_beta == 0.6);
   const auto block = config_test::load_text(text, with_sets({"stages.operator={epochs: 3, grad_clip: null}"}));
   CHECK(block.config.stages.op.epochs == 3);
   CHECK(block.config.stages.op.grad_clip.has_value());
   CHECK(!*block.config.stages.op.grad_clip);
-  CHECK(config_test::load_text(text, with_sets({"training.patience=", "data.files=[a b.h5, 'c,d.h5']"})).config.data.files == std::vector<std::string>{"a b.h5", "c,d.h5"});
+  CHECK(config_test::load_text(text, with_sets({"training.patience=", "data.files=[a b.h5, 'c,d.h5']"})).config.data.files ==
+        std::vector<std::string>{"a b.h5", "c,d.h5"});
   const auto error = [&](const std::string& s) { return config_test::first_error(text, with_sets({"seed=1", s})); };
   CHECK(error("trainng.batch_size=3") == "--set 2: unknown key 'trainng.batch_size'; did you mean 'training.batch_size'?");
-  CHECK(error("training.batch_size=0x10") == "--set 2: training.batch_size must be an integer in [1, 1048576], found '0x10'; write 16");
+  CHECK(error("training.batch_size=0x10") ==
+        "--set 2: training.batch_size must be an integer in [1, 1048576], found '0x10'; write 16");
   CHECK(contains(error("training.batch_size"), "has no '='"));
   CHECK(contains(error("=3"), "has no '='"));
   CHECK(contains(error("a..b=3"), "cannot read the key"));
@@ -141,17 +151,22 @@ TEST_CASE("--set and a file give the same configuration, for random values of ra
   RandomStream random(23);
   std::vector<config::KeyInfo> keys;
   for (const auto& k : run::run_schema().keys()) {
-    if (!k.is_block && k.info.status == KeyStatus::honoured && !contains(k.path, "*") && (k.type == "integer" || k.type == "number" || k.type == "true/false" || !k.info.choices.empty()))
+    if (!k.is_block && k.info.status == KeyStatus::honoured && !contains(k.path, "*") &&
+        (k.type == "integer" || k.type == "number" || k.type == "true/false" || !k.info.choices.empty()))
       keys.push_back(k);
   }
   int agreed = 0;
   for (int i = 0; i < 1500; ++i) {
     const auto& k = keys[random.below(keys.size())];
     std::string value;
-    if (!k.info.choices.empty() && random.below(4) > 0) value = std::string(k.info.choices[random.below(k.info.choices.size())]);
-    else if (k.type == "true/false") value = random.below(2) ? "true" : "false";
-    else if (k.type == "integer") value = std::to_string(random.below(40));
-    else value = config::format_real(random.uniform(-0.2, 1.2));
+    if (!k.info.choices.empty() && random.below(4) > 0)
+      value = std::string(k.info.choices[random.below(k.info.choices.size())]);
+    else if (k.type == "true/false")
+      value = random.below(2) ? "true" : "false";
+    else if (k.type == "integer")
+      value = std::to_string(random.below(40));
+    else
+      value = config::format_real(random.uniform(-0.2, 1.2));
     std::string file, indent;
     for (const auto& part : split(k.path, '.')) {
       file += (file.empty() ? "" : "\n") + indent + part + ":";
@@ -201,7 +216,8 @@ TEST_CASE("${env:NAME} needs permission and is never written out") {
   const auto loaded = config_test::load_text(text, o);
   CHECK(loaded.config.data.root == "s3cret/path/x");
   CHECK(loaded.config.data.files[0] == "s3cret/path");
-  for (const auto& dump : {loaded.yaml(), loaded.json(), loaded.minimal_yaml(), loaded.origins_json()}) CHECK_FALSE(contains(dump, "s3cret"));
+  for (const auto& dump : {loaded.yaml(), loaded.json(), loaded.minimal_yaml(), loaded.origins_json()})
+    CHECK_FALSE(contains(dump, "s3cret"));
   CHECK(contains(loaded.yaml(), "${env:UPS_TEST_SECRET}/x"));
   unsetenv("UPS_TEST_SECRET");
   CHECK(contains(config_test::first_error(text, o), "the environment has no 'UPS_TEST_SECRET'"));
@@ -277,11 +293,15 @@ TEST_CASE("stage over global") {
   CHECK(distill.ema_decay == 0.9);
   CHECK(distill.scheduler.name == "constant");
   CHECK(distill.nan_policy == "skip");
-  CHECK(contains(join(loaded.notices, "\n"), "stages.diff_residual.optimizer has no lr: the default 0.001 is used, not the global 0.01"));
+  CHECK(contains(join(loaded.notices, "\n"),
+                 "stages.diff_residual.optimizer has no lr: the default 0.001 is used, not the global 0.01"));
 }
 
 TEST_CASE("reference semantics drop what the reference's loops ignore") {
-  const auto c = config_test::load_text("training: {semantics: reference, grad_clip: 1.0, ema_decay: 0.9}\noptimizer: {betas: [0.5, 0.6], eps: 1.0e-3}\n").config;
+  const auto c =
+      config_test::load_text(
+          "training: {semantics: reference, grad_clip: 1.0, ema_decay: 0.9}\noptimizer: {betas: [0.5, 0.6], eps: 1.0e-3}\n")
+          .config;
   const auto steady = run::resolve_stage(c, "steady_prior");
   CHECK(steady.reference_semantics);
   CHECK(steady.optimizer.betas == std::vector<double>{0.9, 0.999});
@@ -302,10 +322,13 @@ TEST_CASE("a global --set that a stage block hides is noticed") {
 }
 
 TEST_CASE("load, dump, load is the identity and needs no notices") {
-  std::vector<std::string> texts = {"", "notes: {a: [1, x, 'yes', null], b: \"a\\nb\"}\ndata: {field_channels: {u: 2}, holdout: {nu: [0.1, 1.0e-7]}}\n",
-                                    "optimizer: {name: muon, muon_split: {'*.qkv.weight': {rows: [1, 2]}}, muon_schedule: custom, muon_coefficients: [[1, 2, 3.5]]}\n",
-                                    "stages: {operator: {grad_clip: null, patience: 3, scheduler: {name: wsd}}, steady_prior: {data: {files: [x.h5]}, pdet: {modes: 3}}}\n"
-                                    "training: {grad_clip: ema, num_workers: 2}\nrun: {name: x}\nprecision: bf16\n"};
+  std::vector<std::string> texts = {
+      "", "notes: {a: [1, x, 'yes', null], b: \"a\\nb\"}\ndata: {field_channels: {u: 2}, holdout: {nu: [0.1, 1.0e-7]}}\n",
+      "optimizer: {name: muon, muon_split: {'*.qkv.weight': {rows: [1, 2]}}, muon_schedule: custom, muon_coefficients: [[1, 2, "
+      "3.5]]}\n",
+      "stages: {operator: {grad_clip: null, patience: 3, scheduler: {name: wsd}}, steady_prior: {data: {files: [x.h5]}, pdet: "
+      "{modes: 3}}}\n"
+      "training: {grad_clip: ema, num_workers: 2}\nrun: {name: x}\nprecision: bf16\n"};
   for (const auto& name : run::recipe_names()) texts.push_back(run::recipe_text(name));
   for (const auto& text : texts) {
     const auto first = config_test::load_text(text);
@@ -322,7 +345,8 @@ TEST_CASE("load, dump, load is the identity and needs no notices") {
 }
 
 TEST_CASE("origins cover every key of the dump") {
-  const auto loaded = config_test::load_text("training: {batch_size: 4}\nnotes: {a: {b: 1}}\n", with_sets({"stages.operator.optimizer.lr=0.5"}));
+  const auto loaded =
+      config_test::load_text("training: {batch_size: 4}\nnotes: {a: {b: 1}}\n", with_sets({"stages.operator.optimizer.lr=0.5"}));
   const std::string json = loaded.origins_json();
   CHECK(contains(json, "\"training.batch_size\": \"c.yaml:1:24\""));
   CHECK(contains(json, "\"training.accum_steps\": \"default\""));
@@ -333,10 +357,12 @@ TEST_CASE("origins cover every key of the dump") {
 
 TEST_CASE("changes between a run and its resume are sorted by whether they matter") {
   const auto a = config_test::load_text("training: {batch_size: 4, patience: 2}\nstages: {operator: {epochs: 3}}\n");
-  const auto b = config_test::load_text("training: {batch_size: 8, patience: 3}\nstages: {operator: {epochs: 5}}\nlogging: {every: 5s}\n");
+  const auto b =
+      config_test::load_text("training: {batch_size: 8, patience: 3}\nstages: {operator: {epochs: 5}}\nlogging: {every: 5s}\n");
   const auto changes = run::compare_configs(a.json(), b.json());
   CHECK(changes.other == std::vector<std::string>{"training.batch_size: 4 -> 8"});
-  CHECK(changes.resumable == std::vector<std::string>{"logging.every: \"30s\" -> \"5s\"", "stages.operator.epochs: 3 -> 5", "training.patience: 2 -> 3"});
+  CHECK(changes.resumable == std::vector<std::string>{"logging.every: \"30s\" -> \"5s\"", "stages.operator.epochs: 3 -> 5",
+                                                      "training.patience: 2 -> 3"});
   CHECK(run::compare_configs(a.json(), a.json()).other.empty());
 }
 
@@ -345,7 +371,8 @@ TEST_CASE("architecture rules") {
   CHECK(arch("{}") == "pdet_window");
   CHECK(arch("operator: {pdet: {hidden_dim: 32}}") == "pdet_window");
   CHECK(arch("operator: {pdet: {input_dim: 32, hidden_dim: 64}}") == "pdet_unet");
-  CHECK(arch("latent: {dim: 16}\noperator: {pdet: {input_dim: 16, hidden_dim: 96, group_size: 12, num_heads: 6, depths: [1, 1, 1]}}") == "pdet_unet");
+  CHECK(arch("latent: {dim: 16}\noperator: {pdet: {input_dim: 16, hidden_dim: 96, group_size: 12, num_heads: 6, depths: [1, 1, "
+             "1]}}") == "pdet_unet");
   const auto absent = run::operator_pdet(config_test::load_text("operator: {architecture_type: pdet_unet}\n").config);
   CHECK(absent.input_dim == 32);
   CHECK(absent.hidden_dim == 64);

@@ -46,14 +46,16 @@ TEST_CASE("an empty file is an empty map, a byte order mark is skipped, CRLF is 
 }
 
 TEST_CASE("limits") {
-  CHECK(error_of("a: 1\n---\nb: 2\n") == "f.yaml:2:1: a second document; a configuration is one YAML document: remove '---' or move it to another file");
+  CHECK(error_of("a: 1\n---\nb: 2\n") ==
+        "f.yaml:2:1: a second document; a configuration is one YAML document: remove '---' or move it to another file");
   CHECK(error_of(std::string(1 << 20, '#')).empty());
   CHECK_FALSE(error_of(std::string((1 << 20) + 1, '#')).empty());
   std::string nested = "a: ";
   for (int i = 0; i < 31; ++i) nested += "[";
   std::string ok = nested + std::string(31, ']');
   CHECK(error_of(ok + "\n").empty());  // with the map itself: 32 levels
-  CHECK(error_of("a: " + std::string(32, '[') + std::string(32, ']') + "\n") == "f.yaml:1:35: nested too deep; the limit is 32 levels");
+  CHECK(error_of("a: " + std::string(32, '[') + std::string(32, ']') + "\n") ==
+        "f.yaml:1:35: nested too deep; the limit is 32 levels");
 }
 
 TEST_CASE("flow values of --set") {
@@ -72,10 +74,22 @@ TEST_CASE("flow values of --set") {
 
 TEST_CASE("integers") {
   for (const char* good : {"0", "-0", "+5", "123", "-9223372036854775808", "9223372036854775807"}) CHECK(parse_integer(good).ok);
-  const std::vector<std::pair<std::string, std::string>> bad = {
-      {"010", "write 10 (no leading zeros)"}, {"0x10", "write 16"}, {"1_000", "write 1000"}, {"1e3", "write 1000"}, {"1:30", "write 90"},
-      {"1.0", "write 1"}, {"-007", "write -7 (no leading zeros)"}, {"9223372036854775808", "too large"}, {"1.5", ""}, {"abc", ""}, {"", ""},
-      {"0b1", ""}, {"1 ", ""}, {"--1", ""}, {"1e400", ""}, {".inf", "only finite numbers are allowed"}};
+  const std::vector<std::pair<std::string, std::string>> bad = {{"010", "write 10 (no leading zeros)"},
+                                                                {"0x10", "write 16"},
+                                                                {"1_000", "write 1000"},
+                                                                {"1e3", "write 1000"},
+                                                                {"1:30", "write 90"},
+                                                                {"1.0", "write 1"},
+                                                                {"-007", "write -7 (no leading zeros)"},
+                                                                {"9223372036854775808", "too large"},
+                                                                {"1.5", ""},
+                                                                {"abc", ""},
+                                                                {"", ""},
+                                                                {"0b1", ""},
+                                                                {"1 ", ""},
+                                                                {"--1", ""},
+                                                                {"1e400", ""},
+                                                                {".inf", "only finite numbers are allowed"}};
   for (const auto& [text, hint] : bad) {
     INFO(text);
     CHECK_FALSE(parse_integer(text).ok);
@@ -84,13 +98,15 @@ TEST_CASE("integers") {
 }
 
 TEST_CASE("numbers") {
-  const std::vector<std::pair<std::string, double>> good = {{"0", 0}, {"3e-4", 3e-4}, {".5", .5}, {"5.", 5}, {"+1.5E+2", 150}, {"-0.0", -0.0}, {"1e-400", 0}};
+  const std::vector<std::pair<std::string, double>> good = {{"0", 0},         {"3e-4", 3e-4}, {".5", .5},   {"5.", 5},
+                                                            {"+1.5E+2", 150}, {"-0.0", -0.0}, {"1e-400", 0}};
   for (const auto& [text, value] : good) {
     INFO(text);
     REQUIRE(parse_real(text).ok);
     CHECK(parse_real(text).value == value);
   }
-  for (const char* bad : {"1e400", "nan", ".nan", "inf", "-.inf", "1_0.5", "0x1p3", "1e", "e3", ".", "+", "1.2.3", "01.5", "1,5", "1:30.5"}) {
+  for (const char* bad :
+       {"1e400", "nan", ".nan", "inf", "-.inf", "1_0.5", "0x1p3", "1e", "e3", ".", "+", "1.2.3", "01.5", "1,5", "1:30.5"}) {
     INFO(bad);
     CHECK_FALSE(parse_real(bad).ok);
   }
@@ -107,7 +123,8 @@ TEST_CASE("numbers survive writing and reading") {
 TEST_CASE("texts survive writing and reading, whatever they look like") {
   ups::RandomStream random(7);
   const std::string alphabet = "abz019 .:-_#'\"\\{}[],&*!|>%@`~?=/\n\t<+()nulltrueyesoff";
-  std::vector<std::string> texts = {"", "null", "~", "true", "no", "1", "1e3", ".5", "- a", "a: b", "# c", " lead", "trail ", "a#b", "'", "\"", "\\", "é世", "-", "--x", "=", "<<", "[", "&a"};
+  std::vector<std::string> texts = {"",       "null", "~", "true", "no", "1",   "1e3", ".5",  "- a", "a: b", "# c", " lead",
+                                    "trail ", "a#b",  "'", "\"",   "\\", "é世", "-",   "--x", "=",   "<<",   "[",   "&a"};
   for (int i = 0; i < 3000; ++i) {
     std::string s;
     for (uint64_t n = random.below(9); n > 0; --n) s += alphabet[random.below(alphabet.size())];

@@ -91,12 +91,52 @@ TEST_CASE("the set of flags is frozen") {
     for (const CLI::App* s : a.get_subcommands(nullptr)) collect(*s, s->get_name().empty() ? verb : s->get_name() + " ");
   };
   collect(app, "");
-  const std::set<std::string> frozen = {
-      "-h", "--help", "--version", "--log-level", "--log-json", "--quiet", "-c", "--config", "-s", "--stage", "--epochs", "--set", "--unset",
-      "--run-dir", "--name", "--resume", "--auto-resume", "--exact", "--dry-run", "--validate", "--print-config", "--device", "--threads",
-      "--seed", "--stop-after", "--progress", "--strict", "--allow-include", "--allow-env", "--allow-config-change", "--allow-split-change",
-      "--allow-overlap", "--debug-sync", "--resume-from-wandb", "--resume-mode", "init -h", "init --help", "init --recipe", "init -o",
-      "init --output", "schema -h", "schema --help", "schema --json", "schema --markdown", "doctor -h", "doctor --help"};
+  const std::set<std::string> frozen = {"-h",
+                                        "--help",
+                                        "--version",
+                                        "--log-level",
+                                        "--log-json",
+                                        "--quiet",
+                                        "-c",
+                                        "--config",
+                                        "-s",
+                                        "--stage",
+                                        "--epochs",
+                                        "--set",
+                                        "--unset",
+                                        "--run-dir",
+                                        "--name",
+                                        "--resume",
+                                        "--auto-resume",
+                                        "--exact",
+                                        "--dry-run",
+                                        "--validate",
+                                        "--print-config",
+                                        "--device",
+                                        "--threads",
+                                        "--seed",
+                                        "--stop-after",
+                                        "--progress",
+                                        "--strict",
+                                        "--allow-include",
+                                        "--allow-env",
+                                        "--allow-config-change",
+                                        "--allow-split-change",
+                                        "--allow-overlap",
+                                        "--debug-sync",
+                                        "--resume-from-wandb",
+                                        "--resume-mode",
+                                        "init -h",
+                                        "init --help",
+                                        "init --recipe",
+                                        "init -o",
+                                        "init --output",
+                                        "schema -h",
+                                        "schema --help",
+                                        "schema --json",
+                                        "schema --markdown",
+                                        "doctor -h",
+                                        "doctor --help"};
   CHECK(found == frozen);
 }
 
@@ -119,7 +159,8 @@ TEST_CASE("wrong command lines end with exit code 2 and one line") {
   check_error({"--config", c, "--stage", "all", "--stop-after", "0u"}, "--stop-after");
   check_error({"--config", c, "--stage", "all", "--progress", "dots"}, "one of: auto, bar, plain, none");
   check_error({"--config", c, "--stage", "all", "--name", "../x"}, "--name");
-  check_error({"--config", c, "--stage", "all", "--resume-from-wandb"}, "the trainer opens no network; download the files, then --resume=PATH");
+  check_error({"--config", c, "--stage", "all", "--resume-from-wandb"},
+              "the trainer opens no network; download the files, then --resume=PATH");
   check_error({"--config", c, "--stage", "all", "--resume-mode", "allow"}, "the trainer opens no network");
   check_error({"--config", c, "--print-config=xml"}, "one of: yaml, json, origins, minimal");
   check_error({"--config", f.path("none.yaml"), "--validate"}, "No such file");
@@ -154,9 +195,37 @@ TEST_CASE("resume takes its value after '=' only") {
 TEST_CASE("every option reaches its place") {
   Folder f;
   const std::string c = f.write("c.yaml", "seed: 1\n"), d = f.write("d.yaml", "threads: 3\n");
-  const Result r = call({"-c", c, "--config", d, "-s", "operator", "--epochs", "4", "--set", "training.batch_size=2", "--set", "seed=9", "--unset", "threads",
-                         "--run-dir", "runs/x", "--device", "cpu", "--threads", "2", "--seed", "8", "--stop-after", "30m", "--exact", "--progress", "plain",
-                         "--allow-config-change", "--allow-split-change", "--allow-overlap", "--quiet"});
+  const Result r = call({"-c",
+                         c,
+                         "--config",
+                         d,
+                         "-s",
+                         "operator",
+                         "--epochs",
+                         "4",
+                         "--set",
+                         "training.batch_size=2",
+                         "--set",
+                         "seed=9",
+                         "--unset",
+                         "threads",
+                         "--run-dir",
+                         "runs/x",
+                         "--device",
+                         "cpu",
+                         "--threads",
+                         "2",
+                         "--seed",
+                         "8",
+                         "--stop-after",
+                         "30m",
+                         "--exact",
+                         "--progress",
+                         "plain",
+                         "--allow-config-change",
+                         "--allow-split-change",
+                         "--allow-overlap",
+                         "--quiet"});
   INFO(r.err);
   REQUIRE(r.trained);
   CHECK(r.args.stop_after.seconds == 1800.0);
