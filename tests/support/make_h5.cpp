@@ -61,7 +61,8 @@ hid_t creation_list(const H5Store& how) {
   return p;
 }
 
-void attribute(hid_t file, const std::string& object, const std::string& name, hid_t type, hid_t space, hid_t memory, const void* data) {
+void attribute(hid_t file, const std::string& object, const std::string& name, hid_t type, hid_t space, hid_t memory,
+    const void* data) {
   const hid_t o = H5Oopen(file, object.c_str(), H5P_DEFAULT);
   const hid_t a = H5Acreate2(o, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT);
   must(a >= 0 && H5Awrite(a, memory, data) >= 0, "attribute");
@@ -103,7 +104,8 @@ void MakeH5::group(const std::string& path) {
   H5Pclose(l);
 }
 
-void MakeH5::dataset(const std::string& path, const std::vector<int64_t>& dims, const std::vector<float>& values, const H5Store& how) {
+void MakeH5::dataset(const std::string& path, const std::vector<int64_t>& dims, const std::vector<float>& values,
+    const H5Store& how) {
   if (how.unknown_filter) {
     static H5Z_class2_t filter{};
     filter.version = H5Z_CLASS_T_VERS;
@@ -114,7 +116,8 @@ void MakeH5::dataset(const std::string& path, const std::vector<int64_t>& dims, 
     H5Zregister(&filter);
   }
   const std::vector<hsize_t> d = extents(dims);
-  const hid_t space = H5Screate_simple(static_cast<int>(d.size()), d.data(), nullptr), type = file_type(how.type), plist = creation_list(how),
+  const hid_t space = H5Screate_simple(static_cast<int>(d.size()), d.data(), nullptr), type = file_type(how.type),
+      plist = creation_list(how),
               links = parents();
   const hid_t set = H5Dcreate2(file_, path.c_str(), type, space, links, plist, H5P_DEFAULT);
   must(set >= 0, "dataset");

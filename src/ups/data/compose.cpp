@@ -30,7 +30,8 @@ std::string shape_text(const SourceInfo& s) {
 
 void check_agreement(const SourceInfo& a, const SourceInfo& b) {
   const std::string first = base_name(a.path);
-  if (b.family != a.family) throw data_error(b.path, fmt::format("expected family {} as {}, found {}", a.family, first, b.family));
+  if (b.family != a.family)
+    throw data_error(b.path, fmt::format("expected family {} as {}, found {}", a.family, first, b.family));
   if (b.grid != a.grid || b.frames != a.frames || b.channels != a.channels || b.coeff_channels != a.coeff_channels) {
     throw data_error(b.path, fmt::format("expected {} as {}, found {}", shape_text(a), first, shape_text(b)));
   }
@@ -38,8 +39,10 @@ void check_agreement(const SourceInfo& a, const SourceInfo& b) {
     throw data_error(b.path, fmt::format("expected {} as {}, found {}", names_of(a.params), first, names_of(b.params)));
   }
   const double da = spacing(a.time), db = spacing(b.time);
-  if (std::abs(da - db) > 1e-4 * std::max(da, db)) throw data_error(b.path, fmt::format("expected time steps of {} as {}, found {}", da, first, db));
-  if (b.boundary != a.boundary) throw data_error(b.path, fmt::format("expected the boundary conditions of {}, found others", first));
+  if (std::abs(da - db) > 1e-4 * std::max(da, db))
+    throw data_error(b.path, fmt::format("expected time steps of {} as {}, found {}", da, first, db));
+  if (b.boundary != a.boundary)
+    throw data_error(b.path, fmt::format("expected the boundary conditions of {}, found others", first));
 }
 
 void check_field_channels(const SourceInfo& s, const DataOptions& options) {

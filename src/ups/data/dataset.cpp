@@ -80,7 +80,8 @@ class FileDataset final : public Dataset {
   void read(int64_t trajectory, int64_t first, int64_t count, std::span<float> out) override {
     const size_t frame = static_cast<size_t>(info_.channels * info_.cells());
     if (first < 0 || count < 1 || first + count > info_.frames || out.size() != frame * static_cast<size_t>(count)) {
-      throw data_error(place(trajectory), fmt::format("expected frames within 0..{}, found {} to {}", info_.frames - 1, first, first + count - 1));
+      throw data_error(place(trajectory), fmt::format("expected frames within 0..{}, found {} to {}", info_.frames - 1, first,
+          first + count - 1));
     }
     if (!slots_.empty()) {
       const int64_t slot = slots_[static_cast<size_t>(trajectory)];

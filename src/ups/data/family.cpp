@@ -32,7 +32,8 @@ const std::vector<Entry>& table() {
       {"ks1d", {"ks1d", "kuramoto"}, {}, {B::periodic}, {"u"}},
       {"reaction_diffusion1d", {"reacdiff", "reaction_diffusion1d"}, {}, {B::periodic}, {"u"}},
       {"diffusion_sorption1d", {"diff-sorp", "diff_sorp", "diffusion_sorption"}, {}, {B::dirichlet, B::cauchy}, {"u"}},
-      {"diffreact2d", {"diff-react", "diff_react", "diffreact", "reaction_diffusion2d"}, {"reaction_diffusion2d"}, {B::neumann}, {"u", "v"}},
+      {"diffreact2d", {"diff-react", "diff_react", "diffreact", "reaction_diffusion2d"}, {"reaction_diffusion2d"}, {B::neumann},
+          {"u", "v"}},
       {"shallow_water2d", {"rdb", "shallow_water", "swe2d"}, {}, {B::open}, {"h"}},
       {"darcy2d", {"darcy"}, {}, {B::dirichlet}, {"u"}},
       {"cfd1d_rand", {"1d_cfd_rand"}, {"compressible_ns1d"}, {B::periodic}, {}},
@@ -127,7 +128,8 @@ Family find_family(const std::string& path, const std::string& format, const std
   for (const std::string& t : tasks) {
     if (serves_task(name, t)) return {name, true};
   }
-  throw data_error(path, fmt::format("expected data of task {}, found {}", join(tasks, " or "), name), "change data.task or data.files");
+  throw data_error(path, fmt::format("expected data of task {}, found {}", join(tasks, " or "), name),
+      "change data.task or data.files");
 }
 
 std::vector<Boundary> family_boundary(const std::string& family, const std::string& path, size_t axes) {
@@ -173,7 +175,8 @@ std::map<std::string, double> file_params(const std::string& path, const std::ve
     const bool stored = a && a->numbers.size() == 1;
     if (!stored && !named) continue;
     const double value = stored ? a->numbers[0] : in_name;
-    if (!std::isfinite(value)) throw data_error(path, fmt::format("attribute '{}': expected a finite number, found {}", name, value));
+    if (!std::isfinite(value))
+      throw data_error(path, fmt::format("attribute '{}': expected a finite number, found {}", name, value));
     if (stored && named && std::abs(value - in_name) > 1e-6 * std::max(std::abs(value), std::abs(in_name))) {
       throw data_error(path, fmt::format("attribute '{}': expected {} as the file name says, found {}", a->name, in_name, value),
                        "rename the file or correct the attribute");

@@ -91,7 +91,8 @@ json inspect(const std::string& path, const InspectOptions& options) {
   j["time"] = {{"first", s.time.front()}, {"last", s.time.back()},
                {"dt", s.frames > 1 ? (s.time.back() - s.time.front()) / static_cast<double>(s.frames - 1) : 0.0}};
   j["axes"] = json::array();
-  for (const std::vector<double>& x : s.coords) j["axes"].push_back({{"first", x.front()}, {"last", x.back()}, {"cells", x.size()}});
+  for (const std::vector<double>& x : s.coords) j["axes"].push_back({{"first", x.front()}, {"last", x.back()},
+      {"cells", x.size()}});
   j["boundary"] = json::array();
   for (Boundary b : s.boundary) j["boundary"].push_back(to_string(b));
   j["params"] = json::object();
@@ -132,24 +133,28 @@ std::string inspect_json(const std::string& path, const InspectOptions& options)
 
 std::string inspect_text(const std::string& path, const InspectOptions& options) {
   const json j = inspect(path, options);
-  std::string out = fmt::format("{}: {} of {}, {}\n", escape_text(path), j["format"].get<std::string>(), j["family"].get<std::string>(),
+  std::string out = fmt::format("{}: {} of {}, {}\n", escape_text(path), j["format"].get<std::string>(),
+      j["family"].get<std::string>(),
                                 format_bytes(j["bytes"].get<int64_t>()));
   const auto line = [&](const char* name, const std::string& value) { out += fmt::format("  {:<13} {}\n", name, value); };
   line("trajectories", fmt::format("{}", j["trajectories"].get<int64_t>()));
   line("frames", fmt::format("{}, t = {:.6g} .. {:.6g}, dt {:.6g}", j["frames"].get<int64_t>(), j["time"]["first"].get<double>(),
                              j["time"]["last"].get<double>(), j["time"]["dt"].get<double>()));
   line("channels", join(j["channels"].get<std::vector<std::string>>(), ", "));
-  if (j["coefficient_channels"] != 0) line("coefficients", fmt::format("{} channel(s)", j["coefficient_channels"].get<int64_t>()));
+  if (j["coefficient_channels"] != 0) line("coefficients", fmt::format("{} channel(s)",
+      j["coefficient_channels"].get<int64_t>()));
   line("grid", fmt::format("{}", fmt::join(j["grid"].get<std::vector<int64_t>>(), " x ")));
   for (size_t a = 0; a < j["axes"].size(); ++a) {
-    line(a == 0 ? "axes" : "", fmt::format("{} = {:.6g} .. {:.6g}", "xyz"[a], j["axes"][a]["first"].get<double>(), j["axes"][a]["last"].get<double>()));
+    line(a == 0 ? "axes" : "", fmt::format("{} = {:.6g} .. {:.6g}", "xyz"[a], j["axes"][a]["first"].get<double>(),
+        j["axes"][a]["last"].get<double>()));
   }
   line("boundary", sides(j["boundary"]));
   for (const auto& p : j["params"].items()) line("parameter", fmt::format("{} = {:.6g}", p.key(), p.value().get<double>()));
   for (const auto& n : j["notes"]) line("note", n.get<std::string>());
   for (const auto& d : j["datasets"]) {
     const std::string filters = d["filters"].empty() ? "" : ", " + join(d["filters"].get<std::vector<std::string>>(), "+");
-    line("dataset", fmt::format("{} {} ({}), {}{}, {} stored of {}", escape_text(d["path"].get<std::string>()), d["type"].get<std::string>(),
+    line("dataset", fmt::format("{} {} ({}), {}{}, {} stored of {}", escape_text(d["path"].get<std::string>()),
+        d["type"].get<std::string>(),
                                 fmt::join(d["shape"].get<std::vector<int64_t>>(), ", "), d["layout"].get<std::string>(), filters,
                                 format_bytes(d["stored_bytes"].get<int64_t>()), format_bytes(d["bytes"].get<int64_t>())));
   }
@@ -165,10 +170,12 @@ std::string inspect_text(const std::string& path, const InspectOptions& options)
   }
   if (j.contains("stats")) {
     for (const auto& c : j["stats"]["channels"]) {
-      line("stats", fmt::format("{}: mean {:.6g}, std {:.6g}, min {}, max {}", c["name"].get<std::string>(), c["mean"].get<double>(),
+      line("stats", fmt::format("{}: mean {:.6g}, std {:.6g}, min {}, max {}", c["name"].get<std::string>(),
+          c["mean"].get<double>(),
                                 c["std"].get<double>(), c["min"].dump(), c["max"].dump()));
     }
-    if (j["stats"]["frames_with_nan_or_inf"] != 0) line("stats", fmt::format("{} frames with NaN or Inf", j["stats"]["frames_with_nan_or_inf"].get<int64_t>()));
+    if (j["stats"]["frames_with_nan_or_inf"] != 0) line("stats",
+        fmt::format("{} frames with NaN or Inf", j["stats"]["frames_with_nan_or_inf"].get<int64_t>()));
   }
   return out;
 }

@@ -37,7 +37,8 @@ void check_leaks(Dataset& data, const std::function<std::string(int64_t)>& place
   if (pairs == 0) return;
   throw data_error(place(found_b.trajectory),
                    fmt::format("expected disjoint splits, found the first frame of this {} trajectory in {} too ({}), {} equal pair{}",
-                               to_string(found_b.split), to_string(found_a.split), place(found_a.trajectory), pairs, pairs == 1 ? "" : "s"),
+                               to_string(found_b.split), to_string(found_a.split), place(found_a.trajectory), pairs,
+                                   pairs == 1 ? "" : "s"),
                    "use data.split_mode: hash, or --allow-overlap");
 }
 

@@ -23,11 +23,13 @@ class BatchMaker {
   BatchMaker(Dataset& data, const Normalizer& normalizer, const LoaderSpec& spec)
       : data_(data), normalizer_(normalizer), spec_(spec), members_(data.members(spec.split)) {
     const SetInfo& info = data.info();
-    if (spec.window < 1 || spec.stride < 1 || spec.batch_size < 1) throw usage_error("training", "batch size, window and stride must be positive");
+    if (spec.window < 1 || spec.stride < 1 || spec.batch_size < 1)
+      throw usage_error("training", "batch size, window and stride must be positive");
     span_ = (spec.window - 1) * spec.stride;
     windows_ = info.frames - span_;
     if (windows_ < 1) {
-      throw data_error(info.name, fmt::format("expected at least {} frames for windows of {} with stride {}, found {}{}", span_ + 1,
+      throw data_error(info.name, fmt::format("expected at least {} frames for windows of {} with stride {}, found {}{}",
+          span_ + 1,
                                               spec.window, spec.stride, info.frames, info.steady ? " (a steady set)" : ""),
                        info.steady ? "steady sets feed the steady_prior stage only" : "lower the window or training.time_stride");
     }

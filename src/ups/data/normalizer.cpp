@@ -26,7 +26,8 @@ Pass one_pass(Dataset& data) {
   const SetInfo& info = data.info();
   const size_t channels = static_cast<size_t>(info.channels), cells = static_cast<size_t>(info.cells()), frame = channels * cells;
   const size_t coeff_channels = static_cast<size_t>(info.coeff_channels);
-  const int64_t window = std::clamp<int64_t>((int64_t{16} << 20) / static_cast<int64_t>(frame * sizeof(float)), 2, std::max<int64_t>(2, info.frames));
+  const int64_t window = std::clamp<int64_t>((int64_t{16} << 20) / static_cast<int64_t>(frame * sizeof(float)), 2,
+      std::max<int64_t>(2, info.frames));
   Pass pass;
   pass.field.resize(channels);
   pass.coeff.resize(coeff_channels);
@@ -204,9 +205,12 @@ Normalizer Normalizer::from_json(const std::string& text, const std::string& whe
     const bool consistent = n.mean.size() == n.std.size() && n.coeff_mean.size() == n.coeff_std.size() &&
                             n.param_mean.size() == n.param_std.size() && n.param_log.size() == n.param_mean.size() &&
                             n.delta_rms.size() == n.mean.size();
-    const auto positive = [](const std::vector<double>& v) { return std::all_of(v.begin(), v.end(), [](double x) { return x > 0; }); };
+    const auto positive = [](const std::vector<double>& v) {
+      return std::all_of(v.begin(), v.end(), [](double x) { return x > 0; });
+    };
     if (!consistent || !positive(n.std) || !positive(n.coeff_std) || !positive(n.param_std) || !positive(n.delta_rms)) {
-      throw checkpoint_error(where, "expected a consistent normaliser, found lists of other lengths or scales that are not positive");
+      throw checkpoint_error(where,
+          "expected a consistent normaliser, found lists of other lengths or scales that are not positive");
     }
     return n;
   } catch (const nlohmann::json::exception& e) {

@@ -6,12 +6,15 @@
 
 namespace ups::data {
 
-Resample::Resample(std::vector<int64_t> grid, int64_t step, bool lowpass) : grid_(std::move(grid)), step_(step), lowpass_(lowpass) {
+Resample::Resample(std::vector<int64_t> grid, int64_t step, bool lowpass)
+    : grid_(std::move(grid)), step_(step), lowpass_(lowpass) {
   for (int64_t n : grid_) {
     if (lowpass_ && n % step_ != 0) {
-      throw data_error("data.resample", fmt::format("lowpass: expected a grid divisible by reduced_resolution {}, found {} cells", step_, n));
+      throw data_error("data.resample",
+          fmt::format("lowpass: expected a grid divisible by reduced_resolution {}, found {} cells", step_, n));
     }
-    if (step_ > n) throw data_error("data.reduced_resolution", fmt::format("expected at most {} (cells of an axis), found {}", n, step_));
+    if (step_ > n) throw data_error("data.reduced_resolution",
+        fmt::format("expected at most {} (cells of an axis), found {}", n, step_));
   }
 }
 

@@ -58,7 +58,8 @@ int64_t address_space() {
 }
 
 void limit(const SandboxLimits& limits) {
-  const rlim_t bytes = static_cast<rlim_t>(address_space() + limits.extra_bytes), seconds = static_cast<rlim_t>(limits.cpu_seconds);
+  const rlim_t bytes = static_cast<rlim_t>(address_space() + limits.extra_bytes),
+      seconds = static_cast<rlim_t>(limits.cpu_seconds);
   const rlimit memory{bytes, bytes}, cpu{seconds, seconds + 1}, core{0, 0};
   setrlimit(RLIMIT_AS, &memory);
   setrlimit(RLIMIT_CPU, &cpu);
@@ -145,7 +146,8 @@ std::string run_in_sandbox(const std::function<std::string()>& work, const std::
       const std::string where = take(message, at), what = take(message, at), hint = take(message, at);
       throw Error(static_cast<ExitCode>(code), where, what, hint);
     }
-    case 'M': throw data_error(place, fmt::format("expected a file that can be read within {} bytes, found one that needs more", limits.extra_bytes));
+    case 'M': throw data_error(place, fmt::format("expected a file that can be read within {} bytes, found one that needs more",
+        limits.extra_bytes));
     default: throw data_error(place, "expected a file that can be read, found: " + take(message, at));
   }
 }

@@ -13,6 +13,7 @@ struct SandboxLimits {
 
 // Returns what `work` returned in the child. An Error thrown there is thrown again here; a child that dies or runs out of memory is
 // exit 3 with `place`. Call it while the process has one thread.
-std::string run_in_sandbox(const std::function<std::string()>& work, const std::string& place, const SandboxLimits& limits = SandboxLimits());
+std::string run_in_sandbox(const std::function<std::string()>& work, const std::string& place,
+    const SandboxLimits& limits = SandboxLimits());
 
 }  // namespace ups::data

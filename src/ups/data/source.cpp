@@ -18,7 +18,8 @@ bool is_number(const std::string& name) {
 }
 
 Error unsupported(const std::string& path, std::string_view format) {
-  return data_error(path, fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group "
+  return data_error(path,
+      fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group "
                                       "or ups_h5", format));
 }
 
@@ -53,7 +54,8 @@ std::string detect_format(const io::H5File& file) {
   }
   throw data_error(std::filesystem::path(file.path()).filename().string() + ":/",
                    fmt::format("expected one of the known layouts (tensor; density, pressure, Vx; numbered groups with data; data), "
-                               "found {}{}", names.empty() ? "nothing" : join(names, ", "), root.size() > names.size() ? ", .." : ""));
+                               "found {}{}", names.empty() ? "nothing" : join(names, ", "),
+                                   root.size() > names.size() ? ", .." : ""));
 }
 
 std::vector<double> read_axis(const io::H5File& file, const std::string& object, int64_t n) {
@@ -65,7 +67,8 @@ std::vector<double> read_axis(const io::H5File& file, const std::string& object,
     if (!std::isfinite(v)) throw data_error(place, fmt::format("expected finite coordinates, found {}", v));
   }
   for (size_t i = 1; i < x.size(); ++i) {
-    if (!(x[i] > x[i - 1])) throw data_error(place, fmt::format("expected ascending coordinates, found {} after {}", x[i], x[i - 1]));
+    if (!(x[i] > x[i - 1]))
+      throw data_error(place, fmt::format("expected ascending coordinates, found {} after {}", x[i], x[i - 1]));
   }
   return x;
 }
@@ -87,7 +90,8 @@ std::vector<double> read_time(const io::H5File& file, const std::string& object,
   const double slack = 1e-4 * std::abs(dt) + 2.5e-7 * std::max(std::abs(t.front()), std::abs(t.back()));  // fp32 rounding of t itself
   for (size_t i = 1; i < t.size(); ++i) {
     if (!(dt > 0) || std::abs(t[i] - t[i - 1] - dt) > slack) {
-      throw data_error(place, fmt::format("expected uniform time steps of {:.6g}, found {:.6g} at index {}", dt, t[i] - t[i - 1], i));
+      throw data_error(place, fmt::format("expected uniform time steps of {:.6g}, found {:.6g} at index {}", dt,
+          t[i] - t[i - 1], i));
     }
   }
   return t;

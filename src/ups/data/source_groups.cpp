@@ -67,7 +67,8 @@ class Groups final : public Source {
       const int64_t id = std::atoll(l.name.c_str());
       const auto added = numbered.emplace(id, l.name);
       if (!added.second) {
-        throw data_error(label_ + ":/" + l.name, fmt::format("expected one group of number {}, found /{} as well", id, added.first->second));
+        throw data_error(label_ + ":/" + l.name, fmt::format("expected one group of number {}, found /{} as well", id,
+            added.first->second));
       }
     }
     if (numbered.empty()) throw data_error(label_ + ":/", "expected at least one numbered group, found none");

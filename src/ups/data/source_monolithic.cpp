@@ -99,7 +99,8 @@ class Monolithic final : public Source {
     fields_.push_back(file_->dataset(object));
     const Shape& shape = fields_.back()->info().shape;
     if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
-      throw data_error(label_ + ":" + object, fmt::format("expected at least one trajectory, frame and cell, found shape {}", shape_text(shape)));
+      throw data_error(label_ + ":" + object, fmt::format("expected at least one trajectory, frame and cell, found shape {}",
+          shape_text(shape)));
     }
   }
 
@@ -116,7 +117,8 @@ class Monolithic final : public Source {
   Shape grid_of(const io::H5Dataset& d, size_t axes, const char* expected) const {
     const Shape& s = d.info().shape;
     const bool fits = s.size() == 2 + axes || (s.size() == 3 + axes && s.back() == 1);
-    if (!fits) throw data_error(label_ + ":" + d.info().path, fmt::format("expected shape {}, found {}", expected, shape_text(s)));
+    if (!fits) throw data_error(label_ + ":" + d.info().path,
+        fmt::format("expected shape {}, found {}", expected, shape_text(s)));
     return Shape(s.begin() + 2, s.begin() + 2 + static_cast<std::ptrdiff_t>(axes));
   }
 

@@ -51,7 +51,8 @@ std::vector<int64_t> index_list(const json& j, const char* key, int64_t total, c
   std::vector<int64_t> out;
   for (const json& v : *it) {
     if (!v.is_number_integer() || v.get<int64_t>() < 0 || v.get<int64_t>() >= total) {
-      throw data_error(path, fmt::format("list '{}': expected indices 0 to {}, found {}", key, total - 1, v.dump().substr(0, 32)));
+      throw data_error(path, fmt::format("list '{}': expected indices 0 to {}, found {}", key, total - 1, v.dump().substr(0,
+          32)));
     }
     out.push_back(v.get<int64_t>());
   }
@@ -100,7 +101,8 @@ struct Cut {
     if (options.group_by == "explicit") {
       groups = read_json(options.split_file).value("groups", json());
       if (!groups.is_array() || static_cast<int64_t>(groups.size()) != total()) {
-        throw data_error(options.split_file, fmt::format("expected a list 'groups' with {} entries (group_by explicit)", total()));
+        throw data_error(options.split_file, fmt::format("expected a list 'groups' with {} entries (group_by explicit)",
+            total()));
       }
     }
     each([&](const SplitFile& f, int64_t p, int64_t n) {
@@ -153,7 +155,8 @@ struct Cut {
     for (Split s : {Split::train, Split::val, Split::test}) {
       for (int64_t n : index_list(j, to_string(s), total(), options.split_file)) {
         if (!seen.insert(n).second) {
-          throw data_error(options.split_file, fmt::format("list '{}': expected disjoint lists, found index {} twice", to_string(s), n));
+          throw data_error(options.split_file, fmt::format("list '{}': expected disjoint lists, found index {} twice",
+              to_string(s), n));
         }
         if (usable.count(n)) add(s, n);
       }
@@ -182,7 +185,8 @@ std::string resolve_split_mode(const DataOptions& options, const std::vector<Spl
 Members make_split(const DataOptions& options, const std::string& mode, const std::vector<SplitFile>& files) {
   const std::vector<double>& f = options.split_fractions;
   const bool valid = f.size() == 3 && f[0] >= 0 && f[1] >= 0 && f[2] >= 0 && std::abs(f[0] + f[1] + f[2] - 1) < 1e-9;
-  if (!valid) throw usage_error("data.split_fractions", fmt::format("expected three numbers with sum 1, found [{}]", fmt::join(f, ", ")));
+  if (!valid) throw usage_error("data.split_fractions", fmt::format("expected three numbers with sum 1, found [{}]",
+      fmt::join(f, ", ")));
   if (mode == "holdout" && options.holdout.empty()) {
     throw usage_error("data.holdout", "split_mode holdout: expected parameter values, found none", "for example {nu: [0.002]}");
   }
@@ -196,12 +200,14 @@ Members make_split(const DataOptions& options, const std::string& mode, const st
   for (auto& m : cut.members) std::sort(m.begin(), m.end());
   const size_t n[3] = {cut.members[0].size(), cut.members[1].size(), cut.members[2].size()};
   if (n[0] == 0 || n[1] == 0 || n[2] == 0) {
-    throw data_error(base_name(files[0].path), fmt::format("expected trajectories in each split, found train {}, val {}, test {}", n[0], n[1], n[2]),
+    throw data_error(base_name(files[0].path),
+        fmt::format("expected trajectories in each split, found train {}, val {}, test {}", n[0], n[1], n[2]),
                      "use more trajectories, or another data.split_seed or data.split_fractions");
   }
   for (Split s : {Split::val, Split::test}) {
     if (n[slot(s)] < 8) {
-      log::warn(fmt::format("{}: only {} trajectories in {}; scores will be noisy", base_name(files[0].path), n[slot(s)], to_string(s)));
+      log::warn(fmt::format("{}: only {} trajectories in {}; scores will be noisy", base_name(files[0].path), n[slot(s)],
+          to_string(s)));
     }
   }
   return cut.members;

@@ -57,7 +57,8 @@ std::string check_sidecar(const std::string& path) {
   std::string stored;
   in >> stored;
   if (stored != now) {
-    throw data_error(path, fmt::format("expected checksum {} as {} says, found {}", escape_text(stored.substr(0, 40)), base_name(sidecar), now),
+    throw data_error(path, fmt::format("expected checksum {} as {} says, found {}", escape_text(stored.substr(0, 40)),
+        base_name(sidecar), now),
                      "the file has changed since the sidecar was written; fetch it again");
   }
   return "checksum matches";
@@ -72,7 +73,8 @@ struct Damage {
 // Every value of every trajectory, in windows of at most 16 MiB.
 Damage scan(Source& source) {
   const SourceInfo& info = source.info();
-  const size_t frame = static_cast<size_t>(info.channels * info.cells()), coeff = static_cast<size_t>(info.coeff_channels * info.cells());
+  const size_t frame = static_cast<size_t>(info.channels * info.cells()),
+      coeff = static_cast<size_t>(info.coeff_channels * info.cells());
   const int64_t window = std::clamp<int64_t>((int64_t{16} << 20) / static_cast<int64_t>(frame * sizeof(float)), 1, info.frames);
   std::vector<float> buffer, coefficient(coeff);
   Damage damage;
@@ -106,13 +108,16 @@ std::string check_file(const std::string& path, const DataOptions& data) {
   const SourceInfo& info = source->info();
   const Damage damage = scan(*source);
   if (!damage.trajectories.empty()) {
-    std::vector<int64_t> some(damage.trajectories.begin(), damage.trajectories.begin() + std::min<std::ptrdiff_t>(12, static_cast<std::ptrdiff_t>(damage.trajectories.size())));
+    std::vector<int64_t> some = damage.trajectories;
+    some.resize(std::min<size_t>(12, some.size()));
     const size_t bar = damage.first.find('|');
     throw data_error(base_name(path) + ":" + damage.first.substr(0, bar),
-                     fmt::format("expected finite values, found {}; {} damaged: {}{}", damage.first.substr(bar + 1), damage.trajectories.size(),
+                     fmt::format("expected finite values, found {}; {} damaged: {}{}", damage.first.substr(bar + 1),
+                         damage.trajectories.size(),
                                  fmt::join(some, ", "), some.size() < damage.trajectories.size() ? ", .." : ""));
   }
-  std::string text = fmt::format("{}: ok, {} of {}, {} trajectories, {} frames, {} channels, grid {}", path, info.format, info.family,
+  std::string text = fmt::format("{}: ok, {} of {}, {} trajectories, {} frames, {} channels, grid {}", path, info.format,
+      info.family,
                                  info.trajectories, info.frames, info.channels, fmt::join(info.grid, " x "));
   if (damage.ill_defined > 0) text += fmt::format("; {} ill-defined runs will be left out", damage.ill_defined);
   for (const std::string& n : info.notes) text += "; " + n;

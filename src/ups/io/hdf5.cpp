@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <set>
 
 #include "ups/core/error.h"
@@ -34,7 +33,9 @@ H5Kind kind_of(hid_t file, const std::string& path) {
   return info.type == H5O_TYPE_DATASET ? H5Kind::dataset : H5Kind::other;
 }
 
-std::string join_path(const std::string& group, const std::string& name) { return group == "/" ? "/" + name : group + "/" + name; }
+std::string join_path(const std::string& group, const std::string& name) {
+  return group == "/" ? "/" + name : group + "/" + name;
+}
 
 const char* link_text(H5L_type_t type) {
   if (type == H5L_TYPE_SOFT) return "a soft link";
@@ -47,7 +48,8 @@ bool resolve(hid_t file, const std::string& label, const std::string& object) {
   std::string prefix;
   for (const std::string& part : split(object, '/')) {
     if (part.empty()) continue;
-    if (part == "." || part == "..") throw data_error(label + ":" + object, "object path holds '" + part + "', expected plain names");
+    if (part == "." || part == "..")
+      throw data_error(label + ":" + object, "object path holds '" + part + "', expected plain names");
     prefix += "/" + part;
     if (H5Lexists(file, prefix.c_str(), H5P_DEFAULT) <= 0) return false;
     H5L_info_t info;
@@ -184,7 +186,8 @@ std::vector<H5Link> H5File::walk() const {
     std::vector<haddr_t> above;  // addresses of the group and its ancestors
   };
   H5O_info_t root;
-  if (H5Oget_info_by_name(file, "/", &root, H5P_DEFAULT) < 0) throw data_error(label_ + ":/", "cannot read the root group: " + hdf5_reason());
+  if (H5Oget_info_by_name(file, "/", &root, H5P_DEFAULT) < 0)
+    throw data_error(label_ + ":/", "cannot read the root group: " + hdf5_reason());
   std::vector<Visit> todo;
   todo.push_back({"/", {root.addr}});
   while (!todo.empty()) {
@@ -250,62 +253,6 @@ std::vector<H5Attribute> H5File::attributes(const std::string& object) const {
     H5Oclose(id);
     throw;
   }
-}
-
-H5Dataset::~H5Dataset() {
-  const Lock lock(hdf5_lock());
-  if (id_ >= 0) H5Dclose(id_);
-}
-
-void H5Dataset::read_raw(std::span<const int64_t> start, std::span<const int64_t> stride, std::span<const int64_t> count, void* out,
-                         bool f64, size_t out_size) {
-  const std::string place = file_name_ + ":" + info_.path;
-  const size_t rank = info_.shape.size();
-  if (start.size() != rank || stride.size() != rank || count.size() != rank) throw data_error(place, "internal: hyperslab of another rank");
-  hsize_t s[8], st[8], c[8];
-  size_t total = 1;
-  for (size_t i = 0; i < rank; ++i) {
-    if (count[i] == 0) return;
-    if (start[i] < 0 || stride[i] < 1 || count[i] < 0 || start[i] + (count[i] - 1) * stride[i] >= info_.shape[i]) {
-      throw data_error(place, fmt::format("expected an extent above {} on axis {}, found {}", start[i] + (count[i] - 1) * stride[i], i,
-                                          info_.shape[i]));
-    }
-    s[i] = static_cast<hsize_t>(start[i]);
-    st[i] = static_cast<hsize_t>(stride[i]);
-    c[i] = static_cast<hsize_t>(count[i]);
-    total *= static_cast<size_t>(count[i]);
-  }
-  if (total != out_size) throw data_error(place, "internal: hyperslab and buffer differ in size");
-  const Lock lock(hdf5_lock());
-  const hid_t file_space = H5Dget_space(id_);
-  H5Sselect_hyperslab(file_space, H5S_SELECT_SET, s, st, c, nullptr);
-  const hsize_t flat = total;
-  const hid_t memory_space = H5Screate_simple(1, &flat, nullptr);
-  const herr_t rc = H5Dread(id_, f64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, memory_space, file_space, H5P_DEFAULT, out);
-  const std::string reason = rc < 0 ? hdf5_reason() : "";
-  H5Sclose(memory_space);
-  H5Sclose(file_space);
-  if (rc < 0) throw data_error(place, "cannot read: expected intact data, found " + reason, "the file is damaged; fetch it again");
-}
-
-void H5Dataset::read(std::span<const int64_t> start, std::span<const int64_t> stride, std::span<const int64_t> count,
-                     std::span<float> out) {
-  read_raw(start, stride, count, out.data(), false, out.size());
-}
-
-void H5Dataset::read(std::span<const int64_t> start, std::span<const int64_t> stride, std::span<const int64_t> count,
-                     std::span<double> out) {
-  read_raw(start, stride, count, out.data(), true, out.size());
-}
-
-std::vector<double> H5Dataset::read_all(int64_t max_elements) {
-  if (info_.elements > max_elements) {
-    throw data_error(file_name_ + ":" + info_.path, fmt::format("expected at most {} values, found {}", max_elements, info_.elements));
-  }
-  std::vector<double> out(static_cast<size_t>(info_.elements));
-  const std::vector<int64_t> zero(info_.shape.size(), 0), one(info_.shape.size(), 1);
-  if (!out.empty()) read(zero, one, info_.shape, out);
-  return out;
 }
 
 }  // namespace ups::io

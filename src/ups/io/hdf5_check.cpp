@@ -85,7 +85,8 @@ void check_filters(hid_t plist, int64_t chunk_bytes, const std::string& place, H
     unsigned flags = 0, config = 0, values[16] = {};
     size_t count = 16;
     char name[64] = {};
-    const H5Z_filter_t id = H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &count, values, sizeof name - 1, name, &config);
+    const H5Z_filter_t id = H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &count, values, sizeof name - 1, name,
+        &config);
     switch (id) {
       case H5Z_FILTER_DEFLATE: info.filters.emplace_back("deflate"); break;
       case H5Z_FILTER_SHUFFLE: info.filters.emplace_back("shuffle"); break;
@@ -95,7 +96,8 @@ void check_filters(hid_t plist, int64_t chunk_bytes, const std::string& place, H
         // HDF5 believes the decoded length, so a lie here would read past the buffer. Checksums ahead of LZF add 4 bytes.
         const int64_t extra = std::find(info.filters.begin(), info.filters.end(), "fletcher32") != info.filters.end() ? 4 : 0;
         if (count >= 3 && values[2] != 0 && values[2] != chunk_bytes && values[2] != chunk_bytes + extra) {
-          throw data_error(place, fmt::format("LZF filter: expected decoded chunks of {} bytes, found {}", chunk_bytes, values[2]));
+          throw data_error(place, fmt::format("LZF filter: expected decoded chunks of {} bytes, found {}", chunk_bytes,
+              values[2]));
         }
         break;
       }
@@ -192,7 +194,8 @@ H5DatasetInfo check_dataset(int64_t dataset, const std::string& place, const H5L
   check_filters(plist.id, chunk_bytes, place, info);
   info.stored_bytes = static_cast<int64_t>(H5Dget_storage_size(dataset));
   if (info.logical_bytes > 16 * kMiB && info.stored_bytes < info.logical_bytes / 2000) {
-    throw data_error(place, fmt::format("expected at least {} stored bytes, found {} for {} logical bytes", info.logical_bytes / 2000,
+    throw data_error(place, fmt::format("expected at least {} stored bytes, found {} for {} logical bytes",
+        info.logical_bytes / 2000,
                                         info.stored_bytes, info.logical_bytes));
   }
   return info;
@@ -220,7 +223,8 @@ bool read_attribute(hid_t attr, const std::string& place, H5Attribute& a) {
   const Handle<H5Sclose> space(H5Aget_space(attr));
   if (type.id < 0 || space.id < 0) return false;
   const hsize_t bytes = H5Aget_storage_size(attr);
-  if (bytes > 65536) throw data_error(place, fmt::format("attribute '{}': expected at most 65536 bytes, found {}", a.name, bytes));
+  if (bytes > 65536) throw data_error(place, fmt::format("attribute '{}': expected at most 65536 bytes, found {}", a.name,
+      bytes));
   const hssize_t n = H5Sget_simple_extent_npoints(space.id);
   if (H5Sget_simple_extent_type(space.id) == H5S_NULL || n < 1 || n > 65536) return false;
   const size_t count = static_cast<size_t>(n);
@@ -230,7 +234,8 @@ bool read_attribute(hid_t attr, const std::string& place, H5Attribute& a) {
   }
   if (H5Tget_class(type.id) != H5T_STRING) return false;
   const auto add = [&](std::string text) {
-    if (!is_valid_utf8(text)) throw data_error(place, fmt::format("attribute '{}': expected UTF-8 text, found other bytes", a.name));
+    if (!is_valid_utf8(text))
+      throw data_error(place, fmt::format("attribute '{}': expected UTF-8 text, found other bytes", a.name));
     a.texts.push_back(std::move(text));
   };
   if (H5Tis_variable_str(type.id) <= 0) {
@@ -254,7 +259,8 @@ bool read_attribute(hid_t attr, const std::string& place, H5Attribute& a) {
     too_long = too_long || texts.back().size() > 4096;
   }
   H5Dvlen_reclaim(type.id, space.id, H5P_DEFAULT, pointers.data());
-  if (too_long) throw data_error(place, fmt::format("attribute '{}': expected strings of at most 4096 bytes, found more", a.name));
+  if (too_long) throw data_error(place, fmt::format("attribute '{}': expected strings of at most 4096 bytes, found more",
+      a.name));
   for (std::string& t : texts) add(std::move(t));
   return true;
 }

@@ -74,10 +74,11 @@ std::vector<std::vector<double>> DarcyOperator::pcg(std::span<const double> star
   for (size_t i = 0; i < u.size(); ++i) r[i] = f - q[i], z[i] = r[i] / diagonal_[i];
   p = z;
   double rz = dot(r, z);
+  const double converged = 1e-32 * rz;  // round-off; going on would divide zero by zero
   std::vector<std::vector<double>> out;
   int64_t done = 0;
   for (int64_t wanted : iterations) {
-    for (; done < wanted && rz > 0; ++done) {
+    for (; done < wanted && rz > converged; ++done) {
       apply(p, q);
       const double alpha = rz / dot(p, q);
       for (size_t i = 0; i < u.size(); ++i) u[i] += alpha * p[i], r[i] -= alpha * q[i], z[i] = r[i] / diagonal_[i];

@@ -78,7 +78,6 @@ ModelAccumulator::ModelAccumulator(const EvalModel& model, const EvalInput& inpu
       stochastic_(model.stochastic),
       data_(&input.data),
       info_(&info),
-      faces_(input.darcy_faces),
       one_step_(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch) {
   if (!info.steady) rollout_.emplace(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch);
   if (is_darcy(info)) {
@@ -105,7 +104,15 @@ void ModelAccumulator::add_warm_start(int64_t n, std::span<const float> truth, s
     const std::vector<double> u = stochastic_ ? std::vector<double>(&one_step_.mean()[b * cells], &one_step_.mean()[b * cells] + cells)
                                               : std::vector<double>(&prediction[b * cells], &prediction[b * cells] + cells);
     const double f = data_->params(trajectories[b])[*forcing_index(*info_)];
-    const metrics::DarcyOperator op(info_->grid[0], info_->grid[1], length(0), length(1), a, faces_);
+    const auto operator_with = [&](metrics::DarcyFaces faces) {
+      return metrics::DarcyOperator(info_->grid[0], info_->grid[1], length(0), length(1), a, faces);
+    };
+    using enum metrics::DarcyFaces;
+    if (warm_samples_ == 0 && b == 0) {  // files do not say which discretisation made them, but their solutions do
+      const bool ours = operator_with(harmonic).relative_residual(y, f) <= operator_with(arithmetic).relative_residual(y, f);
+      warm_start_->faces = ours ? harmonic : arithmetic;
+    }
+    const metrics::DarcyOperator op = operator_with(warm_start_->faces);
     warm_start_->residual += op.relative_residual(u, f);
     const auto warm = op.pcg(u, f, kIterations), cold = op.pcg(zero, f, kIterations);
     for (size_t k = 0; k < kIterations.size(); ++k) {

@@ -44,7 +44,6 @@ class ModelAccumulator {
   bool stochastic_;
   data::Dataset* data_;
   const data::SetInfo* info_;
-  metrics::DarcyFaces faces_;
   ModeAccumulator one_step_;
   std::optional<ModeAccumulator> rollout_;
   std::optional<WarmStart> warm_start_;  // sums over samples

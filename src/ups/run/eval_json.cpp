@@ -84,7 +84,8 @@ Json warm_start(const WarmStart& w) {
   Json errors = Json::array(), zeros = Json::array();
   for (double e : w.error) errors.push_back(finite(e));
   for (double e : w.error_from_zero) zeros.push_back(finite(e));
-  return {{"relative_residual", finite(w.residual)},
+  return {{"faces", w.faces == metrics::DarcyFaces::harmonic ? "harmonic" : "arithmetic"},
+          {"relative_residual", finite(w.residual)},
           {"pcg_iterations", w.iterations},
           {"error", std::move(errors)},
           {"error_from_zero", std::move(zeros)}};

@@ -123,7 +123,7 @@ std::vector<std::string> write_eval_plots(const std::string& folder, const std::
 }
 
 std::vector<std::string> write_training_plots(const std::string& folder, const std::string& metrics_jsonl) {
-  // stage -> key without the stage's prefix -> (epoch, value); stages in the order of their first record
+  // stage -> key without the stage's prefix -> (update, value); stages in the order of their first record
   std::vector<std::string> order;
   std::map<std::string, std::map<std::string, io::Series>> stages;
   const std::string text = io::read_text(metrics_jsonl, {});
@@ -131,14 +131,19 @@ std::vector<std::string> write_training_plots(const std::string& folder, const s
     const size_t end = std::min(text.find('\n', begin), text.size());
     const auto line = nlohmann::json::parse(text.substr(begin, end - begin), nullptr, false);
     begin = end + 1;
-    if (!line.is_object() || line.value("kind", "") != "epoch") continue;  // the last line may be unfinished
-    const std::string stage = line.value("stage", ""), prefix = stage + "/";
-    if (!line.contains(prefix + "epoch")) continue;
+    if (!line.is_object()) continue;  // the last line may be unfinished
+    const std::string kind = line.value("kind", ""), stage = line.value("stage", ""), prefix = stage + "/";
+    if ((kind != "epoch" && kind != "step") || !line.contains("update") || !line["update"].is_number()) continue;
     if (std::find(order.begin(), order.end(), stage) == order.end()) order.push_back(stage);
+    const double update = line["update"].get<double>();
     for (const auto& [key, value] : line.items()) {
       if (key.rfind(prefix, 0) != 0 || !value.is_number()) continue;
-      io::Series& s = stages[stage][key.substr(prefix.size())];
-      s.x.push_back(line[prefix + "epoch"].get<double>() + 1);
+      io::Series& s = stages[stage][key.substr(prefix.size()) + (kind == "step" ? " (steps)" : "")];
+      if (!s.x.empty() && update <= s.x.back()) {  // a second training under the same name (equal-compute control): a new line
+        s.x.push_back(update);
+        s.y.push_back(std::nan(""));
+      }
+      s.x.push_back(update);
       s.y.push_back(value.get<double>());
     }
   }
@@ -147,11 +152,13 @@ std::vector<std::string> write_training_plots(const std::string& folder, const s
     io::Chart loss, rate;
     loss.title = stage + ": loss and validation";
     rate.title = stage + ": learning rate and gradient norm";
-    for (io::Chart* c : {&loss, &rate}) c->x.label = "epoch", c->y.log = true;
+    for (io::Chart* c : {&loss, &rate}) c->x.label = "update", c->y.log = true;
     for (auto& [key, series] : stages[stage]) {
       series.name = key;
-      if (key == "loss" || key.rfind("val_", 0) == 0) loss.series.push_back(series);
-      if (key.rfind("lr", 0) == 0 || key == "grad_norm") rate.series.push_back(series);
+      series.markers = series.x.size() < 30;
+      if (key == "val_score") continue;  // one of the other validation numbers once more
+      if (key.rfind("loss", 0) == 0 || key.rfind("val_", 0) == 0) loss.series.push_back(series);
+      if (key.rfind("lr", 0) == 0 || key.rfind("grad_norm", 0) == 0) rate.series.push_back(series);
     }
     charts.push_back(std::move(loss));
     charts.push_back(std::move(rate));

@@ -40,7 +40,6 @@ struct EvalInput {
   int64_t batch = 16;             // trajectories per model call
   int64_t memory_budget = int64_t{512} << 20;  // bytes of truth and predictions held at once
   bool exact_pdebench = false;    // also PDEBench's own averaging, with batches of `batch` trajectories
-  metrics::DarcyFaces darcy_faces = metrics::DarcyFaces::harmonic;
 };
 
 // One prediction mode (one-step or rollout) of one model.
@@ -53,6 +52,7 @@ struct ModeScores {
 
 // A prediction of a Darcy set as a solver's warm start (family darcy2d).
 struct WarmStart {
+  metrics::DarcyFaces faces{};                     // of the discrete operator that the truth obeys better
   double residual = 0;                             // mean over samples of ||f - A u|| / ||f||
   std::vector<int64_t> iterations;                 // Jacobi-PCG iterations
   std::vector<double> error, error_from_zero;      // mean relative L2 error after them

@@ -47,6 +47,7 @@ class ResidualFlowStage : public train::Stage {
   // Mean-mode loss of all given rows.
   at::Tensor mean_loss(const Rows& rows) const;
   at::Tensor flow_loss(const Rows& rows, uint64_t key) const;
+  at::Tensor flow_weight(const Rows& rows) const;  // [B]
   static Rows part(const Rows& rows, int64_t first, int64_t count);
 
   FieldSpace& space_;

@@ -144,7 +144,8 @@ TEST_CASE("pdebench_cfd: five channels in order; dead runs are left out") {
   const std::string open_file = dir.file("1D_CFD_Shock_Eta1.e-8_Zeta1.e-8_trans_Train.hdf5");
   {
     MakeH5 f(open_file);
-    for (const char* n : {"/density", "/pressure", "/Vx"}) f.dataset(n, {4, 3, 8}, [](int64_t k) { return 1.0f + static_cast<float>(k); });
+    for (const char* n : {"/density", "/pressure", "/Vx"}) f.dataset(n, {4, 3, 8},
+        [](int64_t k) { return 1.0f + static_cast<float>(k); });
     f.dataset("/x-coordinate", {8}, cell_centres(8));
     f.dataset("/t-coordinate", {4}, times(3, 0.05));
   }
@@ -154,7 +155,8 @@ TEST_CASE("pdebench_cfd: five channels in order; dead runs are left out") {
 }
 
 // Groups with data [T, d1, d2, C]; value_of is asked by (x, y), so the axis order of the file matters.
-static void make_groups(const std::string& file, const std::vector<std::string>& names, bool y_first, int64_t nx, int64_t ny, int64_t channels) {
+static void make_groups(const std::string& file, const std::vector<std::string>& names, bool y_first, int64_t nx, int64_t ny,
+    int64_t channels) {
   MakeH5 f(file);
   for (size_t n = 0; n < names.size(); ++n) {
     const int64_t d1 = y_first ? ny : nx, d2 = y_first ? nx : ny;
@@ -243,7 +245,8 @@ TEST_CASE("ups_h5: channels last, splits by name") {
   int64_t offset = 0;
   for (const char* split : {"train", "val", "test"}) {
     MakeH5 f(dir.file(std::string("navier_stokes2d_") + split + ".h5"));
-    f.dataset("/data", {3, 2, 4, 5, 2}, [offset](int64_t k) { return value_of(offset + k / 80, k / 40 % 2, k % 2, k / 10 % 4, k / 2 % 5); });
+    f.dataset("/data", {3, 2, 4, 5, 2}, [offset](int64_t k) { return value_of(offset + k / 80, k / 40 % 2, k % 2, k / 10 % 4,
+        k / 2 % 5); });
     offset += 3;
   }
   DataOptions o;
@@ -293,7 +296,8 @@ TEST_CASE("filters: deflate, shuffle, fletcher32, LZF in any mixture") {
 
 TEST_CASE("files written by h5py (LZF, scalar and array attributes)") {
   const TempDir dir;
-  const auto d = Dataset::open(options_for(dir, std::string(UPS_SOURCE_DIR) + "/tests/golden/data/1D_Burgers_Sols_Nu0.01_h5py_lzf.hdf5", 4));
+  const auto d = Dataset::open(options_for(dir,
+      std::string(UPS_SOURCE_DIR) + "/tests/golden/data/1D_Burgers_Sols_Nu0.01_h5py_lzf.hdf5", 4));
   CHECK(d->info().dt == Approx(0.05));
   CHECK(d->params(0)[0] == Approx(0.01).epsilon(1e-6));
   CHECK(equals(*d, 3, [](auto t, auto c, auto i, auto) { return value_of(3, t, c, i); }));
@@ -380,8 +384,10 @@ TEST_CASE("detection goes by contents; later formats are named") {
     f.close();
     return error_of([&] { Dataset::open(options_for(dir, dir.file("x.h5"), 4)); });
   };
-  CHECK(contains(open([](MakeH5& f) { f.dataset("/velocity", {1}, {1.f}), f.dataset("/particles", {1}, {1.f}); }).line(), "pdebench_ns"));
-  CHECK(contains(open([](MakeH5& f) { f.group("/t0_fields"), f.integer("/", "n_spatial_dims", 2); }).line(), "well is not supported yet"));
+  CHECK(contains(open([](MakeH5& f) { f.dataset("/velocity", {1}, {1.f}), f.dataset("/particles", {1}, {1.f}); }).line(),
+      "pdebench_ns"));
+  CHECK(contains(open([](MakeH5& f) { f.group("/t0_fields"), f.integer("/", "n_spatial_dims", 2); }).line(),
+      "well is not supported yet"));
   const Error e = open([](MakeH5& f) { f.dataset("/solution", {1}, {1.f}), f.group("/meta"); });
   CHECK(is_data_error(e, "meta/, solution"));
   std::filesystem::create_directory(dir.file("a.zarr"));

@@ -90,7 +90,8 @@ TEST_CASE("nothing outside the file is opened") {
     CHECK(is_data_error(open_with(dir, [&](MakeH5& f) { f.external_storage("/tensor", {4, 3, 8}, outside); }), "external file"));
   }
   SECTION("virtual dataset") {
-    CHECK(is_data_error(open_with(dir, [&](MakeH5& f) { f.virtual_dataset("/tensor", {4, 3, 8}, outside, "/tensor"); }), "virtual"));
+    CHECK(is_data_error(open_with(dir, [&](MakeH5& f) { f.virtual_dataset("/tensor", {4, 3, 8}, outside, "/tensor"); }),
+        "virtual"));
   }
   SECTION("external coordinate of a good tensor") {
     const Error e = open_with(dir, [&](MakeH5& f) {
@@ -116,15 +117,21 @@ TEST_CASE("links: soft loop, dangling, hard cycle, depth") {
 
 TEST_CASE("sizes, classes and ranks") {
   const TempDir dir;
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {1024, 1024, 4096}, {1, 64, 64}); }), "stored bytes"));
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {1 << 20, 1 << 10, 1 << 10}, {1, 64, 64}); }), "at most"));
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {int64_t{1} << 40, 1, 1}, {64, 1, 1}); }), "2^31"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {1024, 1024, 4096}, {1, 64, 64}); }),
+      "stored bytes"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {1 << 20, 1 << 10, 1 << 10}, {1, 64, 64}); }),
+      "at most"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {int64_t{1} << 40, 1, 1}, {64, 1, 1}); }),
+      "2^31"));
   CHECK(is_data_error(open_with(dir, [](MakeH5& f) {
     f.empty_dataset("/tensor", {int64_t{1} << 30, int64_t{1} << 30, int64_t{1} << 30}, {1, 1, 64}); }), "2^63"));
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {4, 8192, 16384}, {1, 8192, 16384}); }), "256 MiB"));
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {0, 3, 8}, {1, 3, 8}); }), "at least one trajectory"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {4, 8192, 16384}, {1, 8192, 16384}); }),
+      "256 MiB"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {0, 3, 8}, {1, 3, 8}); }),
+      "at least one trajectory"));
   CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.empty_dataset("/tensor", {4, 0, 8}, {1, 1, 8}); }), "at least one"));
-  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.dataset("/tensor", {2, 2, 1, 1, 1, 1, 1, 1}, {1.f, 2.f, 3.f, 4.f}); }), "rank"));
+  CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.dataset("/tensor", {2, 2, 1, 1, 1, 1, 1, 1}, {1.f, 2.f, 3.f, 4.f}); }),
+      "rank"));
   CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.scalar_dataset("/tensor"); }), "scalar"));
   CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.vlen_dataset("/tensor", 96); }), "variable-length"));
   CHECK(is_data_error(open_with(dir, [](MakeH5& f) { f.string_dataset("/tensor", 96); }), "string"));
@@ -133,7 +140,8 @@ TEST_CASE("sizes, classes and ranks") {
   H5Store how;
   how.chunk = {1, 3, 8};
   how.unknown_filter = 305;
-  CHECK(is_data_error(open_with(dir, [&](MakeH5& f) { f.dataset("/tensor", {4, 3, 8}, [](int64_t k) { return static_cast<float>(k); }, how); }), "filter 305"));
+  CHECK(is_data_error(open_with(dir, [&](MakeH5& f) { f.dataset("/tensor", {4, 3, 8},
+      [](int64_t k) { return static_cast<float>(k); }, how); }), "filter 305"));
 }
 
 TEST_CASE("attributes: sizes, encodings, numbers") {
@@ -153,7 +161,8 @@ TEST_CASE("attributes: sizes, encodings, numbers") {
 TEST_CASE("values: NaN and Inf name trajectory and frame, wherever they are met") {
   const TempDir dir;
   const auto tensor = [](float bad) {
-    return [bad](MakeH5& f) { f.dataset("/tensor", {4, 3, 8}, [bad](int64_t k) { return k == 1 * 24 + 2 * 8 + 3 ? bad : static_cast<float>(k); }); };
+    return [bad](MakeH5& f) { f.dataset("/tensor", {4, 3, 8},
+        [bad](int64_t k) { return k == 1 * 24 + 2 * 8 + 3 ? bad : static_cast<float>(k); }); };
   };
   CHECK(is_data_error(open_with(dir, tensor(std::nanf(""))), "Burgers_Nu0.01.h5:/tensor[1]"));
   CHECK(is_data_error(open_with(dir, tensor(INFINITY)), "frame 2"));
@@ -193,7 +202,8 @@ TEST_CASE("corrupt LZF and deflate streams") {
     make_burgers(file, 64, 11, 32, 0.01, how);
     std::vector<char> b = bytes_of(file);
     // The chunks fill the middle of the file; a run of 0xff there is no valid stream of either kind.
-    std::fill(b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2), b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2 + 64), '\xff');
+    std::fill(b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2), b.begin() + static_cast<std::ptrdiff_t>(b.size() / 2 + 64),
+        '\xff');
     write_bytes(file, b, b.size());
     DataOptions o = options_for(dir, file, 64);
     o.cache = "none";
@@ -250,7 +260,8 @@ TEST_CASE("200 random flips: exit 3 or the file is accepted, never a crash that 
 
 TEST_CASE("the sandbox: results, errors, crashes, memory, network") {
   CHECK(data::run_in_sandbox([] { return std::string("fine"); }, "f.h5") == "fine");
-  CHECK(is_data_error(error_of([] { data::run_in_sandbox([]() -> std::string { raise(SIGSEGV); return ""; }, "f.h5"); }), "f.h5"));
+  CHECK(is_data_error(error_of([] { data::run_in_sandbox([]() -> std::string { raise(SIGSEGV); return ""; }, "f.h5"); }),
+      "f.h5"));
   CHECK(is_data_error(error_of([] { data::run_in_sandbox([]() -> std::string { _exit(9); }, "f.h5"); }), "exit status 9"));
   const Error thrown = error_of([] {
     data::run_in_sandbox([]() -> std::string { throw data_error("f.h5:/tensor", "expected a, found b", "hint"); }, "f.h5");
@@ -261,7 +272,8 @@ TEST_CASE("the sandbox: results, errors, crashes, memory, network") {
   limits.cpu_seconds = 1;
 #if !defined(UPS_TEST_ASAN)
   CHECK(is_data_error(error_of([&] {
-    data::run_in_sandbox([]() -> std::string { return std::string(size_t{1} << 30, 'x').substr(0, 1); }, "f.h5", limits); }), "needs more"));
+    data::run_in_sandbox([]() -> std::string { return std::string(size_t{1} << 30, 'x').substr(0, 1); }, "f.h5", limits); }),
+        "needs more"));
 #endif
   CHECK(is_data_error(error_of([&] {
     data::run_in_sandbox([]() -> std::string {
@@ -270,7 +282,8 @@ TEST_CASE("the sandbox: results, errors, crashes, memory, network") {
       }
       return "";
     }, "f.h5", limits); }), "kills the reader"));
-  CHECK(data::run_in_sandbox([] { return std::string(execl("/bin/true", "true", nullptr) == -1 ? "no programs" : ""); }, "f.h5") == "no programs");
+  CHECK(data::run_in_sandbox([] { return std::string(execl("/bin/true", "true", nullptr) == -1 ? "no programs" : ""); },
+      "f.h5") == "no programs");
 }
 
 TEST_CASE("validate: a good file, leaks, several files") {

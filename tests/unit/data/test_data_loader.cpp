@@ -202,10 +202,12 @@ TEST_CASE("loader: the same batches for any number of workers and any order of c
       spec.workers = workers;
       Loader threaded(*d, n, spec);
       for (size_t k = 0; k < expected.size(); ++k) {
-        REQUIRE(same(threaded.get(static_cast<int64_t>(k) / threaded.batches(), static_cast<int64_t>(k) % threaded.batches()), expected[k]));
+        REQUIRE(same(threaded.get(static_cast<int64_t>(k) / threaded.batches(), static_cast<int64_t>(k) % threaded.batches()),
+            expected[k]));
       }
       for (size_t k : {size_t{17}, size_t{3}, size_t{4}, size_t{3}, size_t{0}, size_t{19}}) {  // a resumed run starts anywhere
-        REQUIRE(same(threaded.get(static_cast<int64_t>(k) / threaded.batches(), static_cast<int64_t>(k) % threaded.batches()), expected[k]));
+        REQUIRE(same(threaded.get(static_cast<int64_t>(k) / threaded.batches(), static_cast<int64_t>(k) % threaded.batches()),
+            expected[k]));
       }
     }
     spec.workers = 0;

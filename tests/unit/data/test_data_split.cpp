@@ -60,7 +60,8 @@ TEST_CASE("hash split: stable under adding, removing, permuting and under more f
   std::reverse(shuffled.begin(), shuffled.end());
   shuffled.erase(shuffled.begin() + 7, shuffled.begin() + 90);
   for (const auto& e : by_id(o, {file_of("renamed.h5", shuffled)})) REQUIRE(base.at(e.first) == e.second);
-  for (const auto& e : by_id(o, {file_of("b.h5", range(300), 0.1), file_of("a.h5", range(400))})) REQUIRE(base.at(e.first) == e.second);
+  for (const auto& e : by_id(o, {file_of("b.h5", range(300), 0.1), file_of("a.h5",
+      range(400))})) REQUIRE(base.at(e.first) == e.second);
   // Shares near .8, .1, .1.
   int64_t counts[3] = {};
   for (const auto& e : by_id(o, {file_of("a.h5", range(10000))})) ++counts[static_cast<size_t>(e.second)];

@@ -78,7 +78,7 @@ class TinyDarcy : public FakeDataset {
     REQUIRE((first == 0 && count == 1));
     const std::vector<double> a = coefficients(trajectory), zero(48, 0.0);
     const int64_t iterations[] = {300};
-    const metrics::DarcyOperator op(6, 8, 1, 1, std::vector<double>(as_float(a)), metrics::DarcyFaces::harmonic);
+    const metrics::DarcyOperator op(6, 8, 1, 1, as_float(a), faces_);
     const auto u = op.pcg(zero, 2.0, iterations)[0];
     for (size_t i = 0; i < 48; ++i) out[i] = static_cast<float>(u[i]);
   }
@@ -86,6 +86,8 @@ class TinyDarcy : public FakeDataset {
     const std::vector<double> a = coefficients(trajectory);
     for (size_t i = 0; i < 48; ++i) out[i] = static_cast<float>(a[i]);
   }
+
+  metrics::DarcyFaces faces_ = metrics::DarcyFaces::harmonic;
 
  private:
   static std::vector<double> as_float(std::vector<double> a) {  // what the coefficient file would hold

@@ -136,6 +136,7 @@ TEST_CASE("time-dependent set: rows have their analytic values", "[eval]") {
 
 TEST_CASE("steady set: one column of errors, no rollout, warm start", "[eval]") {
   test::TinyDarcy data;
+  data.faces_ = GENERATE(metrics::DarcyFaces::harmonic, metrics::DarcyFaces::arithmetic);
   EvalInput in{data};
   in.initial_step = 1;
   const SetScores scores = evaluate_set(in, {scaled_solution(data, "steady_prior", 1.05)});
@@ -146,6 +147,7 @@ TEST_CASE("steady set: one column of errors, no rollout, warm start", "[eval]") 
   for (const char* key : {"rollout_nrmse", "last_frame_nrmse", "drift", "ratio_persistence"}) CHECK(std::isnan(prior.at(key)));
   CHECK(prior.at("ratio_climatology") == Approx(0.05 / find(rows, "darcy2d", "climatology").at("one_step_nrmse")).epsilon(1e-4));
   const WarmStart& warm = scores.find("steady_prior")->warm_start.value();
+  CHECK(warm.faces == data.faces_);
   CHECK(warm.residual == Approx(0.05).epsilon(1e-3));  // A (1.05 u) - f = .05 f
   for (size_t k = 0; k < warm.error.size(); ++k) CHECK(warm.error[k] < 0.06 * warm.error_from_zero[k] + 1e-6);
 }
@@ -302,9 +304,9 @@ TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
                                        evaluate_set(EvalInput{darcy}, {scaled_solution(darcy, "steady_prior", 1.05)})};
   const auto paths = write_eval_plots(out, sets);
   REQUIRE(paths == std::vector<std::string>{out + "/errors_waves.svg", out + "/fields_waves.svg", out + "/fields_darcy2d.svg"});
-  std::ofstream(log) << R"({"kind":"epoch","stage":"operator","operator/loss":1.0,"operator/epoch":0,"operator/lr":1e-3,"operator/val_score":0.5})" << "\n"
-                     << R"({"kind":"step","stage":"operator","loss":1.0})" << "\n"
-                     << R"({"kind":"epoch","stage":"operator","operator/loss":0.5,"operator/epoch":1,"operator/lr":1e-4,"operator/val_score":null})" << "\n"
+  std::ofstream(log) << R"({"kind":"epoch","stage":"operator","operator/loss":1.0,"operator/epoch":0,"operator/lr":1e-3,"operator/val_nrmse":0.5,"update":10})" << "\n"
+                     << R"({"kind":"step","stage":"operator","operator/loss":1.0,"update":15})" << "\n"
+                     << R"({"kind":"epoch","stage":"operator","operator/loss":0.5,"operator/epoch":1,"operator/lr":1e-4,"operator/val_nrmse":null,"update":20})" << "\n"
                      << R"({"kind":"epoch","stage":"steady_pr)";  // unfinished
   const auto training = write_training_plots(out, log);
   REQUIRE(training == std::vector<std::string>{out + "/training.svg"});
@@ -323,6 +325,8 @@ TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
   CHECK(text(paths[0]).find("persistence") != std::string::npos);
   CHECK(text(paths[1]).find("corrector_mean - truth") != std::string::npos);
   CHECK(text(training[0]).find("operator: loss and validation") != std::string::npos);
+  CHECK(text(training[0]).find("val_nrmse") != std::string::npos);
+  CHECK(text(training[0]).find("loss (steps)") != std::string::npos);
   std::ofstream(log, std::ios::trunc) << "";
   CHECK(write_training_plots(out, log).empty());
   if (const char* keep = std::getenv("UPS_KEEP_PLOTS")) std::filesystem::copy(out, keep, std::filesystem::copy_options::recursive);
