@@ -68,8 +68,7 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
     }
   }
   if (chosen.empty()) {
-    throw data_error(options.root, fmt::format("expected {}_train.h5 or PDEBench files of {}, found {} other HDF5 files", task,
-        task,
+    throw data_error(options.root, fmt::format("expected {}_train.h5 or PDEBench files of {}, found {} other HDF5 files", task, task,
                                                names.size()), "name the files in data.files");
   }
   if (options.shard_limit) {  // per split, so that a limit never removes a whole split
