@@ -1,10 +1,8 @@
 #include "ups/run/stage_factory.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <map>
 
 #include "ups/core/error.h"
 #include "ups/core/rng.h"
@@ -22,26 +20,6 @@ std::unique_ptr<models::FieldOperator> trained_operator(const RunConfig& c, cons
   op->load_state(trained.weights(c.training.semantics == "reference"), trained.path);
   op->set_requires_grad(false);
   return op;
-}
-
-// The corrector starts with the operator's features where the two networks agree: what is left to learn lives on the same structures.
-// The head stays at zero, so that the first correction is none. Inputs that the operator does not have (noisy residual, its own step,
-// noise level) start without influence: random ones would scramble the features.
-void start_from_operator(models::Corrector& corrector, const models::FieldOperator& op) {
-  const at::NoGradGuard no_grad;
-  std::map<std::string, at::Tensor> learned;
-  for (const auto& [name, t] : op.state()) learned.emplace(name, t);
-  for (const auto& [name, t] : corrector.state()) {
-    const auto it = learned.find(name);
-    if (name.rfind("net.condition.tau.", 0) == 0) t.zero_();
-    if (it == learned.end() || name.find("head.2") != std::string::npos || !t.is_floating_point()) continue;
-    if (t.sizes() == it->second.sizes()) {
-      t.copy_(it->second);
-    } else if (name == "net.embed.weight" && t.size(0) == it->second.size(0) && t.size(1) == 3 * it->second.size(1)) {
-      t.zero_();
-      t.narrow(1, it->second.size(1), it->second.size(1)).copy_(it->second);
-    }
-  }
 }
 
 }  // namespace
@@ -128,7 +106,6 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   built.window = options.rollout_mix > 0 ? 3 : 2;
   if (key == "diff_residual") {
     auto model = build_corrector(c, space, stages::residual_rms(residuals, *built.frozen_operator), seed);
-    start_from_operator(*model, *built.frozen_operator);
     built.stage = std::make_unique<stages::ResidualFlowStage>(space, *built.frozen_operator, std::move(model), options, initial_step, operator_error);
     return built;
   }
