@@ -195,3 +195,32 @@ TEST_CASE("a finished stage is not trained again, a changed configuration is ref
     CHECK(e.line().find("batch_size") != std::string::npos);
   }
 }
+
+TEST_CASE("the reference core trains on patches", "[pipeline]") {
+  const std::vector<std::string> sets{"operator={architecture_type: pdet_unet, pdet: {input_dim: 8, hidden_dim: 16, group_size: 8, num_heads: 2, depths: [1, 1]}}",
+                                      "latent.dim=8"};
+  const fs::path run = test::scratch() / "patches";
+  CHECK(test::train("operator", run, sets) == 0);
+  CHECK(final_state(run, "operator").best < 1e3);
+}
+
+TEST_CASE("objective reference: all four stages on UPS's latent space, interrupted and resumed", "[pipeline]") {
+  const std::vector<std::string> sets{"latent={space: reference, dim: 8, tokens: 8}",
+                                      "operator={pdet: {input_dim: 8, hidden_dim: 16, group_size: 8, num_heads: 2, depths: [1, 1]}}",
+                                      "diffusion={objective: reference, latent_dim: 8, hidden_dim: 12}",
+                                      "stages.operator.objective=reference",
+                                      "stages.consistency_distill.objective=reference",
+                                      "stages.steady_prior.objective=reference",
+                                      "stages.steady_prior.data=null",
+                                      "training.semantics=reference"};
+  const fs::path straight = test::scratch() / "reference-straight", broken = test::scratch() / "reference-broken";
+  for (const auto& stage : kStages) {
+    INFO(stage);
+    auto with_epochs = sets;
+    with_epochs.push_back("stages." + stage + ".epochs=2");
+    CHECK(test::train(stage, straight, with_epochs) == 0);
+    CHECK(test::train(stage, broken, with_epochs, false, "3u") == 0);
+    CHECK(test::train(stage, broken, with_epochs, true) == 0);
+    CHECK(test::newest_files(straight, stage) == test::newest_files(broken, stage));
+  }
+}
