@@ -52,6 +52,21 @@ void require_same_config(const train::RunDir& dir, const LoadedConfig& loaded, b
   log::warn("configuration changed since the run started: " + text);
 }
 
+// UPS's two files beside the exported weights; ours never reads them back.
+void write_export_status(const Session& session, const std::vector<train::StageStatus>& stages) {
+  const RunConfig& c = session.config();
+  const auto pdet = operator_pdet(c);
+  train::ExportMetadata m;
+  m.arch = {{"latent_dim", c.latent.dim}, {"latent_tokens", c.latent.tokens}, {"operator_hidden_dim", pdet.hidden_dim.value_or(0)},
+            {"operator_num_heads", pdet.num_heads}, {"diffusion_hidden_dim", c.diffusion.hidden_dim.value_or(2 * c.latent.dim)}};
+  m.operator_depths = pdet.depths.value_or(std::vector<int64_t>{});
+  m.ups_loadable = stage_objective(c, "operator") == "reference";
+  m.config_hash = session.loaded.hash;
+  m.config_path = "config.yaml";
+  session.dir.write_text("checkpoints/metadata.json", train::metadata_json(m));
+  session.dir.write_text("checkpoints/stage_status.json", train::stage_status_json(stages));
+}
+
 void write_config(const train::RunDir& dir, const LoadedConfig& loaded) {
   dir.write_text("config.yaml", loaded.yaml());
   dir.write_text("config.origins.json", loaded.origins_json());
@@ -91,9 +106,23 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
 
   const auto keys = stages_of(c, args.stage);
   int index = 0;
+  std::vector<train::StageStatus> status;
   for (const auto& key : keys) {
+    const std::string started = train::utc_now();
     const StageOutcome outcome = train_stage(session, args, key, ++index, static_cast<int>(keys.size()), resume || continues);
     session.metrics->sync();
+    const bool complete = outcome.signal == 0 && !outcome.stopped;
+    const int64_t epochs = resolve_stage(c, key == "operator_equal_compute" ? "operator" : key).epochs;
+    train::StageStatus record;
+    record.stage = key;
+    record.status = complete ? "completed" : "in_progress";
+    record.checkpoint = complete ? "checkpoints/" + export_stem(key) + ".pt" : "";
+    record.started_at = started;
+    record.completed_at = complete ? train::utc_now() : "";
+    record.epoch = complete ? epochs : 0;
+    record.total_epochs = epochs;
+    status.push_back(record);
+    write_export_status(session, status);
     const std::string again = fmt::format("{} --resume", command_line);
     if (outcome.signal != 0) {
       log::info(fmt::format("stopped by {}; continue with: {}", train::signal_name(outcome.signal), again));

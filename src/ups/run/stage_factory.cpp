@@ -92,7 +92,7 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   if (key == "operator" || key == "operator_equal_compute") {
     stages::OperatorLossOptions o{c.stages.op.rollout, c.training.lambda_spectral, c.training.lambda_relative, c.training.lambda_rollout,
                                   c.training.rollout_horizon};
-    auto stage = std::make_unique<stages::FieldOperatorStage>(space, build_operator(c, space, seed), o, initial_step, seed);
+    auto stage = std::make_unique<stages::FieldOperatorStage>(space, build_operator(c, space, seed), o, initial_step, key);
     built.window = stage->window();
     built.stage = std::move(stage);
     return built;

@@ -25,10 +25,11 @@ at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
 }  // namespace
 
 FieldOperatorStage::FieldOperatorStage(FieldSpace& space, std::unique_ptr<models::FieldOperator> model, OperatorLossOptions options,
-                                       int64_t initial_step, uint64_t)
+                                       int64_t initial_step, std::string key)
     : space_(space),
       model_(std::move(model)),
       options_(std::move(options)),
+      key_(std::move(key)),
       held_out_(hold_out(space, data::Split::val, kValidationTrajectories, initial_step)) {}
 
 int64_t FieldOperatorStage::window() const {

@@ -20,8 +20,8 @@ struct OperatorLossOptions {
 class FieldOperatorStage : public train::Stage {
  public:
   FieldOperatorStage(FieldSpace& space, std::unique_ptr<models::FieldOperator> model, OperatorLossOptions options, int64_t initial_step,
-                     uint64_t seed);
-  std::string key() const override { return "operator"; }
+                     std::string key = "operator");
+  std::string key() const override { return key_; }  // the equal-compute control has its own
   models::Module& module() override { return *model_; }
   models::FieldOperator& model() { return *model_; }
   train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
@@ -32,6 +32,7 @@ class FieldOperatorStage : public train::Stage {
   FieldSpace& space_;
   std::unique_ptr<models::FieldOperator> model_;
   OperatorLossOptions options_;
+  std::string key_;
   HeldOut held_out_;
 };
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kMaxSkipsInARow = 20;
 constexpr double kUnset = 1e308;
+constexpr int64_t kStepRecords = 200;  // `step` records per stage in metrics.jsonl
 constexpr double kMinImprovement = 1e-6;  // of the reference's comparison: score + 1e-6 < best
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -142,6 +143,7 @@ void Trainer::account(const StepResult& r) {
     state_.norm_sum += last_norm_;
     state_.norm_count += 1;
     stage_.after_update();
+    log_step();
     return;
   }
   state_.skipped += 1;
@@ -158,6 +160,14 @@ void Trainer::account(const StepResult& r) {
     throw Error(ExitCode::diverged, stage_.key(),
                 std::to_string(state_.skipped_in_a_row) + " updates in a row had a non-finite loss or gradient (update " + std::to_string(state_.updates) + ")",
                 "lower the learning rate or set grad_clip; the last good checkpoint is kept");
+}
+
+void Trainer::log_step() {
+  const int64_t every = std::max<int64_t>(1, planned_updates() / kStepRecords);
+  if (!hooks_.metrics || settings_.reference_semantics || state_.updates % every != 0) return;
+  const std::string s = stage_.log_name() + "/";
+  hooks_.metrics(io::JsonLine().add("kind", "step").add("stage", stage_.log_name()).add(s + "loss", last_loss_).add(s + "grad_norm", last_norm_)
+                     .add(s + "lr", optimizer_->lrs().empty() ? 0.0 : optimizer_->lrs()[0]).add("update", state_.updates));
 }
 
 bool Trainer::validation_due() const {

@@ -86,6 +86,7 @@ class Trainer {
   };
   StepResult update();                       // one optimisation step, the numbered list above
   void account(const StepResult& result);    // counters, skips, nan_policy
+  void log_step();
   void set_learning_rates();
   void close_epoch();                        // validation, record, best, patience, scheduler
   bool validation_due() const;
