@@ -61,22 +61,33 @@ train::CheckpointContent content_of(const Session& s, const stages::FieldSpace& 
   return c;
 }
 
-// The logs of a resumed stage go back to what the checkpoint had seen.
-void rewind_logs(Session& s, const std::string& log_name, const train::RunState& state) {
-  s.metrics.reset();
-  io::truncate_log(s.dir.metrics(), static_cast<uint64_t>(state.metrics_bytes));
-  s.metrics = std::make_unique<io::JsonlWriter>(s.dir.metrics());
-  const auto path = s.dir.file(s.config().training.log_path);
-  s.flat_log.reset();
+// Rewrites a log without the records that `drop` names; untouched when there is none.
+template <class Drop>
+void drop_records(const std::filesystem::path& path, Drop drop) {
   std::ifstream in(path);
   std::string kept;
+  bool any = false;
   for (std::string line; std::getline(in, line);) {
     const auto record = nlohmann::json::parse(line, nullptr, false);
-    const bool later = record.is_object() && record.value("stage", "") == log_name && record.value("epoch", int64_t{0}) >= state.epoch;
-    if (!later) kept += line + "\n";
+    const bool out = record.is_object() && drop(record);
+    any = any || out;
+    if (!out) kept += line + "\n";
   }
-  io::write_text_atomic(path, kept);
-  s.flat_log = std::make_unique<io::JsonlWriter>(path);
+  if (any) io::write_text_atomic(path, kept);
+}
+
+// The logs of a stage go back to what its checkpoint had seen; without a checkpoint (the process died before the first one) to nothing.
+void rewind_logs(Session& s, const std::string& log_name, const std::string& key, const train::RunState* state) {
+  const auto flat = s.dir.file(s.config().training.log_path);
+  s.metrics.reset();
+  s.flat_log.reset();
+  const auto of_stage = [&](const nlohmann::json& r) { return r.value("stage", "") == log_name || r.value("stage", "") == key; };
+  if (state != nullptr) io::truncate_log(s.dir.metrics(), static_cast<uint64_t>(state->metrics_bytes));
+  else drop_records(s.dir.metrics(), of_stage);
+  const int64_t from = state != nullptr ? state->epoch : 0;
+  drop_records(flat, [&](const nlohmann::json& r) { return of_stage(r) && r.value("epoch", int64_t{0}) >= from; });
+  s.metrics = std::make_unique<io::JsonlWriter>(s.dir.metrics());
+  s.flat_log = std::make_unique<io::JsonlWriter>(flat);
 }
 
 }  // namespace
@@ -159,9 +170,10 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
   if (saved) {
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
     trainer.resume(saved->model, saved->ema, saved->optim, state, saved->path.string());
-    rewind_logs(s, built.stage->log_name(), state);
+    rewind_logs(s, built.stage->log_name(), key, &state);
     log::info(fmt::format("resuming step {} of stage {} from {} (verified)", state.updates, key, saved->path.string()));
   } else {
+    rewind_logs(s, built.stage->log_name(), key, nullptr);
     log::info(fmt::format("stage {}/{} {}: {} parameters, {} batches of {}, {} epochs = {} updates", index, count, key,
                           built.stage->module().parameter_count(), batches.batches(), settings.batch_size, settings.epochs,
                           trainer.planned_updates()));
