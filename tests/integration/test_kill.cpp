@@ -17,7 +17,7 @@ int shell(const std::string& command) { return std::system(command.c_str()); }
 
 std::string train_command(const fs::path& run, const std::string& stage) {
   return std::string(UPS_BINARY_DIR) + "/ups-train --config " + test::tiny_config() + " --stage " + stage + " --run-dir " + run.string() +
-         " --resume=auto --progress none --quiet --set stages." + stage + ".epochs=12 --allow-config-change >> " +
+         " --resume=auto --progress none --quiet --set stages." + stage + ".epochs=24 --allow-config-change >> " +
          (test::scratch() / "kill.log").string() + " 2>&1";
 }
 
@@ -39,7 +39,7 @@ TEST_CASE("killed and resumed, every stage ends with the same bytes", "[kill]") 
     REQUIRE(shell(train_command(straight, stage)) == 0);
     // Ever later kills: during start-up, training, commits; then to the end.
     bool finished = false;
-    for (int tenths = 5; tenths <= 11 && !finished; ++tenths) {
+    for (int tenths = 3; tenths <= 11 && !finished; ++tenths) {
       const int status = shell("timeout -s KILL " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " " + train_command(broken, stage));
       finished = status == 0;
       killed += finished ? 0 : 1;
