@@ -41,9 +41,11 @@ endif()
 add_library(ups_thirdparty_headers INTERFACE)
 target_include_directories(ups_thirdparty_headers SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR} ${KISSFFT_INCLUDE_DIR})
 target_compile_definitions(ups_thirdparty_headers INTERFACE XXH_INLINE_ALL)
-# fmt is used header-only everywhere: torch ships fmt 12 in its include folder, Debian has fmt 9, and each file takes what it
-# finds first. Inline namespaces (v9, v12) keep the two apart, so no fmt type may appear in one of our headers.
+# One fmt, the packaged and compiled one, everywhere: torch's include folder has a newer copy without a library, which would be
+# found first in files that see torch and cost 3 s in each. Nothing that ATen.h includes uses fmt.
 add_library(ups_fmt INTERFACE)
-target_compile_definitions(ups_fmt INTERFACE FMT_HEADER_ONLY)
+target_link_libraries(ups_fmt INTERFACE fmt::fmt)
 get_target_property(_fmt_inc fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
-target_include_directories(ups_fmt SYSTEM INTERFACE ${_fmt_inc})
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt_first)
+file(CREATE_LINK ${_fmt_inc}/fmt ${CMAKE_BINARY_DIR}/fmt_first/fmt SYMBOLIC)
+include_directories(BEFORE SYSTEM ${CMAKE_BINARY_DIR}/fmt_first)

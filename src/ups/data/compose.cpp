@@ -1,3 +1,4 @@
+#include "ups/data/files.h"
 #include "ups/data/compose.h"
 
 #include <fmt/format.h>
@@ -13,8 +14,6 @@
 
 namespace ups::data {
 namespace {
-
-std::string base_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 std::string names_of(const std::map<std::string, double>& params) {
   std::vector<std::string> names;

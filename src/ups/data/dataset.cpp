@@ -27,8 +27,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string base_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
-
 // Name, size and the hash of the first 4 KiB: enough to tell two versions of a file apart without reading it.
 json file_record(const SourceInfo& info) {
   std::ifstream in(info.path, std::ios::binary);

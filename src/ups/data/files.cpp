@@ -85,4 +85,6 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
   return chosen;
 }
 
+std::string base_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
 }  // namespace ups::data

@@ -18,4 +18,7 @@ struct FileChoice {
 // neither files nor root and task: exit 2.
 std::vector<FileChoice> choose_files(const DataOptions& options);
 
+// Last part of a path: what messages name a file by.
+std::string base_name(const std::string& path);
+
 }  // namespace ups::data

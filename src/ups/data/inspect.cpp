@@ -16,25 +16,25 @@
 namespace ups::data {
 namespace {
 
-using json = nlohmann::ordered_json;
+using ordered = nlohmann::ordered_json;
 
 constexpr size_t kMaxDatasets = 8;  // a per-group file has thousands of the same kind
 
-json dataset_record(const io::H5DatasetInfo& d) {
+ordered dataset_record(const io::H5DatasetInfo& d) {
   return {{"path", d.path},       {"type", d.type},       {"shape", d.shape}, {"layout", d.layout}, {"chunk", d.chunk},
           {"filters", d.filters}, {"bytes", d.logical_bytes}, {"stored_bytes", d.stored_bytes}};
 }
 
-json attribute_records(const io::H5File& file, const std::string& object) {
-  json all = json::object();
+ordered attribute_records(const io::H5File& file, const std::string& object) {
+  ordered all = ordered::object();
   for (const io::H5Attribute& a : file.attributes(object)) {
     const std::string name = escape_text(a.name);
     if (!a.numbers.empty()) {
-      json values = json::array();
-      for (double v : a.numbers) values.push_back(std::isfinite(v) ? json(v) : json(fmt::format("{}", v)));
+      ordered values = ordered::array();
+      for (double v : a.numbers) values.push_back(std::isfinite(v) ? ordered(v) : ordered(fmt::format("{}", v)));
       all[name] = values.size() == 1 ? values[0] : values;
     } else if (!a.texts.empty()) {
-      json values = json::array();
+      ordered values = ordered::array();
       for (const std::string& t : a.texts) values.push_back(escape_text(t));
       all[name] = values.size() == 1 ? values[0] : values;
     }
@@ -42,7 +42,7 @@ json attribute_records(const io::H5File& file, const std::string& object) {
   return all;
 }
 
-json statistics(Source& source, int64_t count) {
+ordered statistics(Source& source, int64_t count) {
   const SourceInfo& info = source.info();
   const size_t channels = static_cast<size_t>(info.channels), cells = static_cast<size_t>(info.cells());
   std::vector<Moments> m(channels);
@@ -65,18 +65,18 @@ json statistics(Source& source, int64_t count) {
       }
     }
   }
-  json s = {{"trajectories", n}, {"frames_with_nan_or_inf", bad}, {"channels", json::array()}};
+  ordered s = {{"trajectories", n}, {"frames_with_nan_or_inf", bad}, {"channels", ordered::array()}};
   for (size_t c = 0; c < channels; ++c) {
     s["channels"].push_back({{"name", info.channel_names[c]},
                              {"mean", m[c].mean},
                              {"std", std::sqrt(m[c].m2 / std::max(m[c].count, 1.0))},
-                             {"min", m[c].count > 0 ? json(low[c]) : json()},
-                             {"max", m[c].count > 0 ? json(high[c]) : json()}});
+                             {"min", m[c].count > 0 ? ordered(low[c]) : ordered()},
+                             {"max", m[c].count > 0 ? ordered(high[c]) : ordered()}});
   }
   return s;
 }
 
-json inspect(const std::string& path, const InspectOptions& options) {
+ordered inspect(const std::string& path, const InspectOptions& options) {
   SourceOptions so;
   so.format = options.format;
   if (!parse_bytes(options.max_dataset_bytes, so.limits.max_dataset_bytes)) {
@@ -85,20 +85,20 @@ json inspect(const std::string& path, const InspectOptions& options) {
   const std::unique_ptr<Source> source = open_source(path, so);
   const std::unique_ptr<io::H5File> file = io::H5File::open(path, so.limits);
   const SourceInfo& s = source->info();
-  json j = {{"file", path},         {"bytes", s.bytes},       {"format", s.format},       {"family", s.family},
+  ordered j = {{"file", path},         {"bytes", s.bytes},       {"format", s.format},       {"family", s.family},
             {"trajectories", s.trajectories}, {"frames", s.frames}, {"channels", s.channel_names}, {"grid", s.grid},
             {"coefficient_channels", s.coeff_channels}};
   j["time"] = {{"first", s.time.front()}, {"last", s.time.back()},
                {"dt", s.frames > 1 ? (s.time.back() - s.time.front()) / static_cast<double>(s.frames - 1) : 0.0}};
-  j["axes"] = json::array();
+  j["axes"] = ordered::array();
   for (const std::vector<double>& x : s.coords) j["axes"].push_back({{"first", x.front()}, {"last", x.back()},
       {"cells", x.size()}});
-  j["boundary"] = json::array();
+  j["boundary"] = ordered::array();
   for (Boundary b : s.boundary) j["boundary"].push_back(to_string(b));
-  j["params"] = json::object();
+  j["params"] = ordered::object();
   for (const auto& p : s.params) j["params"][p.first] = p.second;
   j["notes"] = s.notes;
-  j["datasets"] = json::array();
+  j["datasets"] = ordered::array();
   int64_t datasets = 0;
   for (const io::H5Link& l : file->walk()) {
     if (l.kind != io::H5Kind::dataset) continue;
@@ -128,11 +128,11 @@ std::string sides(const json& boundary) {
 }  // namespace
 
 std::string inspect_json(const std::string& path, const InspectOptions& options) {
-  return inspect(path, options).dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return inspect(path, options).dump(2, ' ', false, ordered::error_handler_t::replace) + "\n";
 }
 
 std::string inspect_text(const std::string& path, const InspectOptions& options) {
-  const json j = inspect(path, options);
+  const ordered j = inspect(path, options);
   std::string out = fmt::format("{}: {} of {}, {}\n", escape_text(path), j["format"].get<std::string>(),
       j["family"].get<std::string>(),
                                 format_bytes(j["bytes"].get<int64_t>()));

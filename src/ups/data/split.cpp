@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "ups/data/files.h"
 #include "ups/core/error.h"
 #include "ups/core/hash.h"
 #include "ups/core/log.h"
@@ -25,8 +26,6 @@ size_t slot(Split s) { return static_cast<size_t>(s); }
 double unit_hash(const std::string& key, uint64_t seed) {
   return static_cast<double>(hash64(key.data(), key.size(), seed)) * 0x1p-64;
 }
-
-std::string base_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 json read_json(const std::string& path) {
   if (path.empty()) throw usage_error("data.split_file", "expected a JSON file, found nothing");

@@ -1,3 +1,4 @@
+#include "ups/data/files.h"
 #include "ups/data/validate.h"
 
 #include <fmt/format.h>
@@ -19,8 +20,6 @@
 
 namespace ups::data {
 namespace {
-
-std::string base_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 SourceOptions source_options(const DataOptions& data) {
   SourceOptions o;

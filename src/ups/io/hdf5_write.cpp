@@ -15,12 +15,12 @@ namespace ups::io {
 namespace {
 
 // An HDF5 identifier with the function that closes it.
-class Handle {
+class OwnedId {
  public:
-  Handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), closer_(closer) {}
-  Handle(Handle&& o) noexcept : id_(std::exchange(o.id_, -1)), closer_(o.closer_) {}
-  Handle& operator=(Handle&&) = delete;
-  ~Handle() {
+  OwnedId(hid_t id, herr_t (*closer)(hid_t)) : id_(id), closer_(closer) {}
+  OwnedId(OwnedId&& o) noexcept : id_(std::exchange(o.id_, -1)), closer_(o.closer_) {}
+  OwnedId& operator=(OwnedId&&) = delete;
+  ~OwnedId() {
     if (id_ >= 0) closer_(id_);
   }
   hid_t get() const { return id_; }
@@ -36,7 +36,7 @@ hid_t file_type(H5Number type) {
   return type == H5Number::f32 ? H5T_IEEE_F32LE : type == H5Number::f64 ? H5T_IEEE_F64LE : H5T_STD_I64LE;
 }
 
-Handle space_of(std::span<const int64_t> dims) {
+OwnedId space_of(std::span<const int64_t> dims) {
   const std::vector<hsize_t> extent(dims.begin(), dims.end());
   return {H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose};
 }
@@ -45,31 +45,31 @@ Handle space_of(std::span<const int64_t> dims) {
 
 struct H5Writer::Impl {
   std::string path;
-  Handle file{-1, H5Fclose};
+  OwnedId file{-1, H5Fclose};
 
   [[noreturn]] void fail(const std::string& object, const std::string& doing) const {
     throw io_error(path + (object.empty() ? "" : ":" + object), "cannot " + doing, "is the disk full or the folder read-only?");
   }
-  Handle link_options() const {
-    Handle options{H5Pcreate(H5P_LINK_CREATE), H5Pclose};
+  OwnedId link_options() const {
+    OwnedId options{H5Pcreate(H5P_LINK_CREATE), H5Pclose};
     H5Pset_create_intermediate_group(options.get(), 1);
     return options;
   }
-  Handle open_dataset(const std::string& object) const {
-    Handle set{H5Dopen2(file.get(), object.c_str(), H5P_DEFAULT), H5Dclose};
+  OwnedId open_dataset(const std::string& object) const {
+    OwnedId set{H5Dopen2(file.get(), object.c_str(), H5P_DEFAULT), H5Dclose};
     if (!set.ok()) fail(object, "open the data set");
     return set;
   }
   void write(const std::string& object, hid_t type, const void* values, size_t count) const {
-    const Handle set = open_dataset(object);
-    const Handle space{H5Dget_space(set.get()), H5Sclose};
+    const OwnedId set = open_dataset(object);
+    const OwnedId space{H5Dget_space(set.get()), H5Sclose};
     assert(static_cast<size_t>(H5Sget_simple_extent_npoints(space.get())) == count);
     (void)count;
     if (H5Dwrite(set.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) fail(object, "write");
   }
   void attribute(const std::string& object, const std::string& name, hid_t stored, hid_t memory, const void* value) const {
-    const Handle space{H5Screate(H5S_SCALAR), H5Sclose};
-    const Handle a{H5Acreate_by_name(file.get(), object.c_str(), name.c_str(), stored, space.get(), H5P_DEFAULT, H5P_DEFAULT,
+    const OwnedId space{H5Screate(H5S_SCALAR), H5Sclose};
+    const OwnedId a{H5Acreate_by_name(file.get(), object.c_str(), name.c_str(), stored, space.get(), H5P_DEFAULT, H5P_DEFAULT,
                                      H5P_DEFAULT),
                    H5Aclose};
     if (!a.ok() || H5Awrite(a.get(), memory, value) < 0) fail(object + "@" + name, "write the attribute");
@@ -78,9 +78,9 @@ struct H5Writer::Impl {
 
 H5Writer::H5Writer(const std::string& path) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  const Handle options{H5Pcreate(H5P_FILE_CREATE), H5Pclose};
+  const OwnedId options{H5Pcreate(H5P_FILE_CREATE), H5Pclose};
   H5Pset_obj_track_times(options.get(), false);
-  Handle file{H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.get(), H5P_DEFAULT), H5Fclose};
+  OwnedId file{H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.get(), H5P_DEFAULT), H5Fclose};
   if (!file.ok()) {
     throw io_error(path, std::string("cannot create the file: ") + std::strerror(errno), "does the folder exist, may you write there?");
   }
@@ -90,23 +90,23 @@ H5Writer::H5Writer(const std::string& path) {
 H5Writer::~H5Writer() = default;
 
 void H5Writer::group(const std::string& path) {
-  const Handle options{H5Pcreate(H5P_GROUP_CREATE), H5Pclose};
+  const OwnedId options{H5Pcreate(H5P_GROUP_CREATE), H5Pclose};
   H5Pset_obj_track_times(options.get(), false);
-  const Handle g{H5Gcreate2(impl_->file.get(), path.c_str(), impl_->link_options().get(), options.get(), H5P_DEFAULT), H5Gclose};
+  const OwnedId g{H5Gcreate2(impl_->file.get(), path.c_str(), impl_->link_options().get(), options.get(), H5P_DEFAULT), H5Gclose};
   if (!g.ok()) impl_->fail(path, "create the group");
 }
 
 void H5Writer::dataset(const std::string& path, const std::vector<int64_t>& dims, H5Number type,
                        const std::vector<int64_t>& chunk) {
-  const Handle options{H5Pcreate(H5P_DATASET_CREATE), H5Pclose};
+  const OwnedId options{H5Pcreate(H5P_DATASET_CREATE), H5Pclose};
   H5Pset_obj_track_times(options.get(), false);
   H5Pset_fill_time(options.get(), H5D_FILL_TIME_NEVER);
   if (!chunk.empty()) {
     const std::vector<hsize_t> c(chunk.begin(), chunk.end());
     H5Pset_chunk(options.get(), static_cast<int>(c.size()), c.data());
   }
-  const Handle space = space_of(dims);
-  const Handle set{H5Dcreate2(impl_->file.get(), path.c_str(), file_type(type), space.get(), impl_->link_options().get(),
+  const OwnedId space = space_of(dims);
+  const OwnedId set{H5Dcreate2(impl_->file.get(), path.c_str(), file_type(type), space.get(), impl_->link_options().get(),
                               options.get(), H5P_DEFAULT),
                    H5Dclose};
   if (!set.ok()) impl_->fail(path, "create the data set");
@@ -117,8 +117,8 @@ void H5Writer::write(const std::string& path, std::span<const double> v) { impl_
 void H5Writer::write(const std::string& path, std::span<const int64_t> v) { impl_->write(path, H5T_NATIVE_INT64, v.data(), v.size()); }
 
 void H5Writer::write_rows(const std::string& path, int64_t first, std::span<const float> values) {
-  const Handle set = impl_->open_dataset(path);
-  const Handle space{H5Dget_space(set.get()), H5Sclose};
+  const OwnedId set = impl_->open_dataset(path);
+  const OwnedId space{H5Dget_space(set.get()), H5Sclose};
   std::vector<hsize_t> dims(static_cast<size_t>(H5Sget_simple_extent_ndims(space.get())));
   H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
   hsize_t row = 1;
@@ -127,7 +127,7 @@ void H5Writer::write_rows(const std::string& path, int64_t first, std::span<cons
   std::vector<hsize_t> start(dims.size(), 0), count = dims;
   start[0] = static_cast<hsize_t>(first);
   count[0] = values.size() / row;
-  const Handle memory{H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose};
+  const OwnedId memory{H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose};
   if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
       H5Dwrite(set.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, values.data()) < 0) {
     impl_->fail(path, "write rows");
@@ -143,7 +143,7 @@ void H5Writer::attribute(const std::string& object, const std::string& name, int
 }
 
 void H5Writer::attribute(const std::string& object, const std::string& name, const std::string& value) {
-  const Handle type{H5Tcopy(H5T_C_S1), H5Tclose};
+  const OwnedId type{H5Tcopy(H5T_C_S1), H5Tclose};
   H5Tset_size(type.get(), value.size() + 1);
   H5Tset_strpad(type.get(), H5T_STR_NULLTERM);
   H5Tset_cset(type.get(), H5T_CSET_UTF8);

@@ -86,7 +86,6 @@ void EnsembleScores::add(int64_t n, std::span<const float> truth, std::span<cons
 }
 
 EnsembleResult EnsembleScores::result() const {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   EnsembleResult r;
   r.members = members_;
   r.diverged = diverged_;

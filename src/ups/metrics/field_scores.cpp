@@ -10,7 +10,6 @@
 namespace ups::metrics {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kDeadEnergy = 1e-6;   // of the context frame's energy
 constexpr double kVrmseFloor = 1e-7;   // The Well's epsilon
 constexpr double kSpectrumFloor = 1e-12;

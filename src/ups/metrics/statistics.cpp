@@ -9,7 +9,6 @@
 
 namespace ups::metrics {
 namespace {
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 }
 
 std::vector<double> average_ranks(std::span<const double> values) {

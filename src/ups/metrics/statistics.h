@@ -1,9 +1,12 @@
 // Small statistics that several metrics share.
 #pragma once
+#include <limits>
 #include <span>
 #include <vector>
 
 namespace ups::metrics {
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();  // "not defined here"
 
 // Ranks 1..n; equal values share the mean of their ranks.
 std::vector<double> average_ranks(std::span<const double> values);

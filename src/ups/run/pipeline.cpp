@@ -67,6 +67,15 @@ void write_export_status(const Session& session, const std::vector<train::StageS
   session.dir.write_text("checkpoints/stage_status.json", train::stage_status_json(stages));
 }
 
+// The same configuration was evaluated; the caller knows that no weights changed since.
+bool evaluation_is_current(const Session& session) {
+  const auto report = session.dir.file("eval/evaluation.txt"), config = session.dir.file("eval/evaluation.config.yaml");
+  if (!std::filesystem::exists(report) || !std::filesystem::exists(config)) return false;
+  io::ReadOptions options;
+  options.max_bytes = 1 << 20;
+  return io::read_text(config, options) == session.loaded.yaml();
+}
+
 void write_config(const train::RunDir& dir, const LoadedConfig& loaded) {
   dir.write_text("config.yaml", loaded.yaml());
   dir.write_text("config.origins.json", loaded.origins_json());
@@ -107,10 +116,12 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   const auto keys = stages_of(c, args.stage);
   int index = 0;
   std::vector<train::StageStatus> status;
+  bool trained = false;
   for (const auto& key : keys) {
     const std::string started = train::utc_now();
     const StageOutcome outcome = train_stage(session, args, key, ++index, static_cast<int>(keys.size()), resume || continues);
     session.metrics->sync();
+    trained = trained || outcome.trained;
     const bool complete = outcome.signal == 0 && !outcome.stopped;
     const int64_t epochs = resolve_stage(c, key == "operator_equal_compute" ? "operator" : key).epochs;
     train::StageStatus record;
@@ -137,7 +148,10 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
     EvalArgs eval;
     eval.run = path.string();
     eval.split = c.evaluation.split;
-    evaluate_session(session, eval);
+    if (!trained && evaluation_is_current(session))
+      log::info("evaluation: already done (" + session.dir.file("eval/evaluation.txt").string() + "); again with ups-eval --run " + eval.run);
+    else
+      evaluate_session(session, eval);
   }
   session.metrics->append(io::JsonLine().add("kind", "end"));
   session.metrics->sync();

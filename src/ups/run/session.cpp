@@ -60,7 +60,8 @@ Session::Session(LoadedConfig config, train::RunDir run_dir, at::Device on)
   std::ifstream in(dir.file("costs.json"));
   if (!in) return;
   try {
-    for (const auto& [stage, seconds] : nlohmann::json::parse(in).items()) costs_[stage] = seconds.get<double>();
+    const auto costs = nlohmann::json::parse(in);  // named: items() of a temporary would dangle
+    for (const auto& [stage, seconds] : costs.items()) costs_[stage] = seconds.get<double>();
   } catch (const nlohmann::json::exception&) {
     costs_.clear();  // only feeds the length of the control run
   }

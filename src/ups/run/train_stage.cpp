@@ -117,6 +117,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
     if (state.finished) {
       log::info(fmt::format("{}: already done ({} updates, verified {})", key, state.updates, saved->path.string()));
+      out.trained = false;
       return out;
     }
   }

@@ -7,6 +7,7 @@ namespace ups::run {
 struct StageOutcome {
   int signal = 0;         // 0: go on
   bool stopped = false;   // --stop-after was reached
+  bool trained = true;    // false: the stage was finished before
 };
 
 // index and count are for the progress line. resume: continue from checkpoints that are there.

@@ -13,15 +13,7 @@
 namespace ups::stages {
 namespace {
 
-constexpr int64_t kValidationTrajectories = 24;
-
 at::Tensor filled(const at::Tensor& z, double value) { return at::full({z.size(0)}, value, z.options()); }
-
-at::Tensor along(const at::Tensor& t, const at::Tensor& like) {
-  std::vector<int64_t> shape(static_cast<size_t>(like.dim()), 1);
-  shape[0] = t.size(0);
-  return t.view(shape);
-}
 
 template <class F>
 void for_each_window(const HeldOut& h, F&& f) {

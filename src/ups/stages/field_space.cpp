@@ -137,4 +137,10 @@ double physical_nrmse(const at::Tensor& p, const at::Tensor& y) {
   return (at::linalg_vector_norm(e, 2, at::IntArrayRef{2}) / at::linalg_vector_norm(t, 2, at::IntArrayRef{2}).clamp_min(1e-30)).mean().item<double>();
 }
 
+at::Tensor along(const at::Tensor& t, const at::Tensor& like) {
+  std::vector<int64_t> shape(static_cast<size_t>(like.dim()), 1);
+  shape[0] = t.size(0);
+  return t.view(shape);
+}
+
 }  // namespace ups::stages

@@ -46,6 +46,10 @@ struct HeldOut {
 };
 HeldOut hold_out(FieldSpace& space, data::Split split, int64_t limit, int64_t initial_step);
 
+constexpr int64_t kValidationTrajectories = 24;  // the held-out set that picks the best weights while training
+// t [N] with trailing axes of one, so that it broadcasts along the samples of like [N, ..].
+at::Tensor along(const at::Tensor& t, const at::Tensor& like);
+
 // Physical nRMSE: mean over samples and channels of |p - y| / |y|. p, y [B, C, X..] physical.
 double physical_nrmse(const at::Tensor& p, const at::Tensor& y);
 

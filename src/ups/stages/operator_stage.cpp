@@ -6,8 +6,6 @@
 namespace ups::stages {
 namespace {
 
-constexpr int64_t kValidationTrajectories = 24;
-
 // mean |log10 E_p - log10 E_y| over wavenumber bins of the fields, along every axis in turn.
 at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
   at::Tensor sum;

@@ -12,12 +12,6 @@ namespace {
 
 constexpr int64_t kValidationSamples = 64;
 
-at::Tensor along(const at::Tensor& t, const at::Tensor& like) {
-  std::vector<int64_t> shape(static_cast<size_t>(like.dim()), 1);
-  shape[0] = t.size(0);
-  return t.view(shape);
-}
-
 // One of the eight symmetries of the square, applied to the last two axes.
 at::Tensor symmetry(const at::Tensor& x, uint64_t which) {
   at::Tensor y = x;
