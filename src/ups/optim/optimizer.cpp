@@ -95,9 +95,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& o, const Param
     if (!names.insert(p.name).second) throw Error(ExitCode::internal, "optimizer", "two parameters are called " + p.name);
   if (o.is_hybrid()) return make_hybrid(o, params);
   ParamList trainable;
-  std::set<const void*> claimed;
-  for (const auto& p : params)
-    if (p.tensor.requires_grad() && claimed.insert(p.tensor.unsafeGetTensorImpl()).second) trainable.push_back(p);
+  for (const size_t i : claimed(params)) trainable.push_back(params[i]);
   if (o.name == "sgd") {
     SgdOptions s;
     s.lr = o.lr;

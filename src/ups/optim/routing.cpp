@@ -64,12 +64,6 @@ void check_split(const std::string& pattern, const MuonSplit& split, const Param
   if (p.tensor.is_complex() && !split.modes) fail("complex tensors can only be split into modes");
 }
 
-std::string grouped(int64_t n) {
-  std::string s = std::to_string(n);
-  for (int64_t i = static_cast<int64_t>(s.size()) - 3; i > 0; i -= 3) s.insert(static_cast<size_t>(i), ",");
-  return s;
-}
-
 }  // namespace
 
 bool glob_match(std::string_view pattern, std::string_view name) {
@@ -92,15 +86,21 @@ bool glob_match(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
+std::vector<size_t> claimed(const ParamList& params) {
+  std::vector<size_t> out;
+  std::set<const void*> seen;
+  for (size_t i = 0; i < params.size(); ++i)
+    if (params[i].tensor.requires_grad() && seen.insert(params[i].tensor.unsafeGetTensorImpl()).second) out.push_back(i);
+  return out;
+}
+
 std::vector<Route> route(const OptimizerOptions& o, const ParamList& params) {
   for (const auto& p : o.include) require_match("include", p, params);
   for (const auto& p : o.exclude) require_match("exclude", p, params);
   for (const auto& [pattern, split] : o.muon_split) require_match("muon_split", pattern, params);
   std::vector<Route> routes;
-  std::set<const void*> claimed;
-  for (size_t i = 0; i < params.size(); ++i) {
+  for (const size_t i : claimed(params)) {
     const Param& p = params[i];
-    if (!p.tensor.requires_grad() || !claimed.insert(p.tensor.unsafeGetTensorImpl()).second) continue;
     const std::string* used = nullptr;
     const MuonSplit* split = nullptr;
     for (const auto& entry : o.muon_split) {
@@ -125,39 +125,6 @@ std::vector<Route> route(const OptimizerOptions& o, const ParamList& params) {
     routes.push_back(std::move(r));
   }
   return routes;
-}
-
-std::string routing_summary(const std::vector<Route>& routes, const ParamList& params) {
-  int64_t tensors[2] = {}, numbers[2] = {};
-  std::vector<std::pair<Reason, int64_t>> reasons;
-  for (const auto& r : routes) {
-    const auto f = static_cast<size_t>(r.family);
-    ++tensors[f];
-    numbers[f] += params[r.param].tensor.numel();
-    if (r.family != Family::adamw) continue;
-    bool found = false;
-    for (auto& [reason, count] : reasons)
-      if (reason == r.reason) {
-        ++count;
-        found = true;
-      }
-    if (!found) reasons.emplace_back(r.reason, 1);
-  }
-  const auto text = [](Reason r) {
-    switch (r) {
-      case Reason::excluded: return "excluded";
-      case Reason::low_rank: return "rank < 2";
-      case Reason::effective_rank: return "effective rank";
-      case Reason::role: return "role";
-      case Reason::complex_values: return "complex";
-      default: return "other";
-    }
-  };
-  std::vector<std::string> parts;
-  for (const auto& [reason, count] : reasons) parts.push_back(fmt::format("{} {}", count, text(reason)));
-  const double share = 100.0 * static_cast<double>(numbers[0]) / static_cast<double>(std::max<int64_t>(1, numbers[0] + numbers[1]));
-  return fmt::format("Muon {} tensors {} ({:.1f} %) | AdamW {} tensors {}{}{}", tensors[0], grouped(numbers[0]), share, tensors[1],
-                     grouped(numbers[1]), parts.empty() ? "" : ": ", join(parts, ", "));
 }
 
 }  // namespace ups::optim

@@ -7,6 +7,7 @@
 #include "ups/core/error.h"
 #include "ups/core/text.h"
 #include "ups/optim/optimizer.h"
+#include "ups/optim/routing.h"
 #include "ups/run/pipeline.h"
 #include "ups/run/session.h"
 #include "ups/run/stage_factory.h"
@@ -17,6 +18,11 @@ namespace {
 
 // A directory that nothing is ever written to: stages that need earlier ones are described, not built.
 const char* kNowhere = "/nonexistent-ups-dry-run";
+
+std::string indented(const std::string& text, size_t columns) {
+  const std::string margin(columns, ' ');
+  return margin + join(split(text, '\n'), "\n" + margin);
+}
 
 void describe(const RunConfig& c, const std::string& key, stages::FieldSpace& space) {
   const auto settings = resolve_stage(c, key);
@@ -42,8 +48,9 @@ void describe(const RunConfig& c, const std::string& key, stages::FieldSpace& sp
   }
   const auto optimizer = optim::make_optimizer(settings.optimizer, module->parameters());
   const double megabytes = static_cast<double>(module->parameter_count()) * 4 / 1048576;
-  std::cout << fmt::format("  {} parameters; weights, gradients, moments, average: {:.1f} MiB\n  {}\n", module->parameter_count(), megabytes * 5,
-                           optimizer->summary());
+  std::cout << fmt::format("  {} parameters; weights, gradients, moments, average: {:.1f} MiB\n{}\n  which parameter goes where:\n{}\n",
+                           module->parameter_count(), megabytes * 5, indented(optimizer->summary(), 2),
+                           indented(optim::routing_table(settings.optimizer, module->parameters()), 4));
   if (!built.stage) {
     std::cout << "  needs the trained operator: not run here\n";
     return;

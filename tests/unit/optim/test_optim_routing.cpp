@@ -120,6 +120,32 @@ TEST_CASE("frozen, shared and complex parameters") {
   }
 }
 
+TEST_CASE("the table names every parameter, its family, the reason and the share") {
+  Param tied = param("layers.0.attn.weight", {4, 4}), frozen = param("codebook", {2, 2});
+  const ParamList params{tied,
+                         {"tied", tied.tensor, Role::hidden},
+                         param("layers.1.attn.weight", {4, 4}),
+                         param("layers.0.qkv.weight", {6, 2}),
+                         param("head.weight", {2, 8}, Role::output),
+                         param("layers.0.bias", {4}),
+                         frozen};
+  frozen.tensor.set_requires_grad(false);
+  auto o = hybrid();
+  o.muon_split["*.qkv.weight"].rows = {2, 4};
+  CHECK(routing_table(o, params) ==
+        "Muon   matrix                   2 x [4, 4]          32  50.0 %  layers.*.attn.weight\n"
+        "Muon   matrix, rows 2+4         1 x [6, 2]          12  18.8 %  layers.*.qkv.weight\n"
+        "AdamW  role output              1 x [2, 8]          16  25.0 %  head.weight\n"
+        "AdamW  rank < 2                 1 x [4]              4   6.2 %  layers.*.bias\n"
+        "-      shared, counted once     1 x [4, 4]           0   0.0 %  tied\n"
+        "-      frozen                   1 x [2, 2]           0   0.0 %  codebook");
+  o = {};
+  o.name = "sgd";
+  CHECK(routing_table(o, {params[5], params[6]}) ==
+        "SGD    all        1 x [4]              4 100.0 %  layers.*.bias\n"
+        "-      frozen     1 x [2, 2]           0   0.0 %  codebook");
+}
+
 TEST_CASE("impossible routing is explained") {
   const ParamList params{param("mlp.weight", {6, 4}), param("mlp.bias", {6})};
   auto o = hybrid();
