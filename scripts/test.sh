@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Set-up, then builds and runs all tests of preset release; with --asan the unit tests once more under ASan and UBSan.
-#   scripts/test.sh [--asan] [--torch VERSION|PATH] [-j N]
+# Set-up, then builds and runs all tests of preset release and the unit tests once more under ASan and UBSan (preset asan).
+#   scripts/test.sh [--release-only] [--torch VERSION|PATH] [-j N]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-setup=() presets="release" jobs=$(nproc)
+setup=() presets="release asan" jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
-    --asan) presets="release asan"; shift ;;
+    --release-only) presets="release"; shift ;;
     --torch) setup+=(--torch "${2:?}"); shift 2 ;;
     -j) jobs=${2:?}; shift 2 ;;
     -h|--help) sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 0 ;;

@@ -1,5 +1,7 @@
 #include "ups/core/process.h"
 
+#include <chrono>
+
 #include <cstdlib>  // defines __GLIBC__
 
 #ifdef __GLIBC__
@@ -15,5 +17,7 @@ void raise_malloc_thresholds() {
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }
+
+double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace ups

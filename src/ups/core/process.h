@@ -7,4 +7,7 @@ namespace ups {
 // faults again (10 to 30 % of a training step). No effect with another malloc.
 void raise_malloc_thresholds();
 
+// Seconds of a clock that never jumps: for durations.
+double wall_seconds();
+
 }  // namespace ups

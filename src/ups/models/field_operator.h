@@ -64,7 +64,7 @@ class SteadyField : public Module {
 
 // N(0, 1) noise [B, ...] whose row b depends only on keys[b].
 Tensor keyed_noise(at::IntArrayRef shape, const std::vector<uint64_t>& keys, const at::TensorOptions& options);
-// The same for a whole tensor and one key: faster.
+// The same for a whole tensor and one key: faster. Drawn on the device of the tensor, so its numbers differ between devices.
 Tensor noise_like(const Tensor& like, uint64_t key);
 Tensor uniform_like(at::IntArrayRef shape, uint64_t key, const at::TensorOptions& options);
 

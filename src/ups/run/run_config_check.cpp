@@ -21,7 +21,6 @@ const std::vector<std::string> kNoEffectYet = {"benchmark",
                                                "training.distill_micro_batch",
                                                "training.distill_target_loss",
                                                "training.log_per_task_metrics",
-                                               "training.nan_check_every",
                                                "training.select",
                                                "training.tau",
                                                "training.compile",
@@ -74,6 +73,8 @@ void Checker::run() {
 }
 
 void Checker::data(const data::DataOptions& d, const std::string& path) {
+  if (changed(path + ".split"))
+    notice(path + ".split", "ignored: " + path + ".split (each stage takes the train, val and test parts it needs)");
   if (d.kind != "grid") error(path + ".kind", path + ".kind " + d.kind + " is not supported", "only grids are");
   for (const auto& task : d.task) {
     if (task == "darcy2d_mesh" || task == "particles_advect")

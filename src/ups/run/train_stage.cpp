@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ups/core/error.h"
+#include "ups/core/process.h"
 #include "ups/core/log.h"
 #include "ups/io/torch_file.h"
 #include "ups/run/console.h"
@@ -23,7 +24,6 @@ namespace ups::run {
 namespace {
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 const char* config_key(const std::string& key) { return key == "operator_equal_compute" ? "operator" : key.c_str(); }
 

@@ -120,7 +120,7 @@ at::Tensor ResidualFlowStage::flow_loss(const Rows& r, uint64_t key) const {
 // Residuals are heavy-tailed: fast-moving states have ones many times their RMS, and their squares would drown every other row (and,
 // through the clipped norm, the mean mode). A weight that depends on the condition only does not move the minimiser.
 at::Tensor ResidualFlowStage::flow_weight(const Rows& r) const {
-  const at::Tensor moved = sample_norm((r.z_op - r.z) / models::channel_scale(space_.delta_rms, space_.axes()).to(r.z.device())).square() /
+  const at::Tensor moved = sample_norm((r.z_op - r.z) / space_.delta_scale).square() /
                            static_cast<double>(r.z.numel() / r.z.size(0));
   return 0.25 / (0.25 + moved);
 }
@@ -171,11 +171,13 @@ ShortcutStage::ShortcutStage(FieldSpace& space, const models::FieldOperator& op,
   average_->set_requires_grad(false);
 }
 
-void ShortcutStage::after_update() {
+void ShortcutStage::after_update(const at::Tensor& found_inf) {
   const at::NoGradGuard no_grad;
+  at::Tensor weight;
+  if (found_inf.defined()) weight = (1 - found_inf) * (1 - decay_);
   const auto live = model_->state(), shadow = average_->state();
   for (size_t i = 0; i < live.size(); ++i)
-    if (live[i].second.is_floating_point()) shadow[i].second.lerp_(live[i].second, 1 - decay_);
+    if (live[i].second.is_floating_point()) weight.defined() ? shadow[i].second.lerp_(live[i].second, weight) : shadow[i].second.lerp_(live[i].second, 1 - decay_);
 }
 
 at::Tensor ShortcutStage::shortcut_loss(const Rows& r, const train::StepContext& context) const {

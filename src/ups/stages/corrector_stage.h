@@ -69,7 +69,7 @@ class ShortcutStage : public ResidualFlowStage {
   std::string log_name() const override { return "consistency_distill"; }
   train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
   train::Validation validate() override;
-  void after_update() override;
+  void after_update(const at::Tensor& found_inf) override;
   std::vector<std::pair<std::string, at::Tensor>> extra_state() override { return average_->state(); }
   double target() const override { return target_; }
 

@@ -72,6 +72,7 @@ std::unique_ptr<FieldSpace> open_field_space(const data::DataOptions& options, i
   for (auto b : s->info().boundary) kinds[0][static_cast<int64_t>(b)] += 1.0 / static_cast<double>(s->info().boundary.size());
   s->boundary = kinds.to(device);
   if (!s->info().steady) measure_change(*s);
+  if (!s->delta_rms.empty()) s->delta_scale = models::channel_scale(s->delta_rms, axes).to(device);
   return s;
 }
 

@@ -16,6 +16,7 @@ struct FieldSpace {
   int64_t stride = 1;        // frames per prediction (training.time_stride)
   at::Tensor mean, std;      // [1, C, 1..] of the fields
   at::Tensor boundary;       // [1, K] one count per boundary kind over all sides, divided by the number of sides
+  at::Tensor delta_scale;    // [1, C, 1..]: delta_rms on the device
   std::vector<double> delta_rms;  // per channel: RMS of u(t + stride) - u(t), normalised units
   double persistence = 1;    // mean over train windows of |u(t + stride) - u(t)| / max(|u(t + stride)|, floor), normalised units
 

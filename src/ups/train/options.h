@@ -186,7 +186,7 @@ struct TrainingOptions {
     v("nan_policy", s.nan_policy,
       {.doc = "after a non-finite loss or gradient: skip the update, rollback (comes later: acts as skip), or abort", .choices = {"skip", "rollback", "abort"}});
     v("rollback_every", s.rollback_every, {.doc = "updates between rollback snapshots", .min = 1, .max = 1e9, .status = kNo, .advice = "no effect yet: rollback comes later"});
-    v("nan_check_every", s.nan_check_every, {.doc = "updates between checks of the weights; default 1 (CUDA 50)", .min = 1, .max = 1e9});
+    v("nan_check_every", s.nan_check_every, {.doc = "updates between two reads of loss and finite flag from a GPU; default 50. On a CPU every update is read", .min = 1, .max = 1e9});
     v("validate_every", s.validate_every, {.doc = "epochs between validations", .min = 1, .max = 1e9});
     v("select", s.select, {.doc = "what makes a checkpoint the best", .choices = {"val_rollout_nrmse", "val_loss", "train_loss"}});
     v("semantics", s.semantics, {.doc = "reference = UPS's loop rules (see docs/explanation)", .choices = {"default", "reference"}});

@@ -54,8 +54,9 @@ class Stage {
   virtual Loss loss(const TensorBatch& batch, const StepContext& context) = 0;
   // With the weights that would be exported (the average's when there is one). Called without gradients.
   virtual Validation validate() = 0;
-  // After every successful update, for stages with targets of their own (the distillation's EMA student).
-  virtual void after_update() {}
+  // After an update, for stages with targets of their own (the distillation's EMA student). found_inf undefined: the update was made;
+  // else a 0-dim flag on the device: 1 = it was not, and nothing may change.
+  virtual void after_update(const at::Tensor& /*found_inf*/) {}
   // State beyond module and optimizer that a resume needs, by name; handles, not copies.
   virtual std::vector<std::pair<std::string, at::Tensor>> extra_state() { return {}; }
   // Stop when the best score is at or below this (consistency_distill.target_loss); 0 = never.

@@ -4,24 +4,16 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cassert>
-#include <chrono>
 #include <cmath>
 
-#include "ups/core/error.h"
-#include "ups/core/log.h"
+#include "ups/core/process.h"
 #include "ups/core/rng.h"
 #include "ups/models/autocast.h"
 
 namespace ups::train {
 namespace {
 
-constexpr int64_t kMaxSkipsInARow = 20;
-constexpr double kUnset = 1e308;
-constexpr int64_t kStepRecords = 200;  // `step` records per stage in metrics.jsonl
 constexpr double kMinImprovement = 1e-6;  // of the reference's comparison: score + 1e-6 < best
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::unique_ptr<optim::Ema> make_ema(const StageSettings& s, models::Module& module) {
   if (!s.ema_decay) return nullptr;
@@ -122,52 +114,10 @@ Trainer::StepResult Trainer::update() {
   optimizer_->step(result.found_inf);
   if (ema_) ema_->update(result.found_inf);
   scaler_.update();
+  if (!device_.is_cpu()) stage_.after_update(result.found_inf);
   // 5
   optimizer_->zero_grad();
   return result;
-}
-
-void Trainer::account(const StepResult& r) {
-  state_.attempts += 1;
-  state_.batch += r.micro_batches;
-  state_.samples += r.samples;
-  // On a CPU these reads cost nothing; the asynchronous form for CUDA comes with the device work of ups::optim.
-  const bool skipped = r.found_inf.item<float>() != 0;
-  if (!skipped) {
-    state_.updates += 1;
-    state_.skipped_in_a_row = 0;
-    last_loss_ = r.loss.item<double>() / static_cast<double>(r.micro_batches);
-    last_norm_ = r.norm.item<double>();
-    state_.loss_sum += r.loss.item<double>();
-    state_.loss_count += r.micro_batches;
-    state_.norm_sum += last_norm_;
-    state_.norm_count += 1;
-    stage_.after_update();
-    log_step();
-    return;
-  }
-  state_.skipped += 1;
-  state_.skipped_in_a_row += 1;
-  state_.epoch_skipped += 1;
-  if (hooks_.metrics)
-    hooks_.metrics(io::JsonLine().add("kind", "skip").add("stage", stage_.log_name()).add("attempt", state_.attempts).add("update", state_.updates)
-                       .add("epoch", state_.epoch).add("scale", scaler_.enabled() ? scaler_.state().scale : 1.0));
-  const bool lowering = scaler_.enabled() && scaler_.state().scale > 1.0;
-  if (settings_.nan_policy == "abort" && !lowering)
-    throw Error(ExitCode::diverged, stage_.key(), "non-finite loss or gradient at update " + std::to_string(state_.updates) + " (nan_policy: abort)",
-                "lower the learning rate, for example --set stages." + stage_.key() + ".optimizer.lr=" + std::to_string(settings_.optimizer.lr / 3));
-  if (state_.skipped_in_a_row >= kMaxSkipsInARow && !lowering)
-    throw Error(ExitCode::diverged, stage_.key(),
-                std::to_string(state_.skipped_in_a_row) + " updates in a row had a non-finite loss or gradient (update " + std::to_string(state_.updates) + ")",
-                "lower the learning rate or set grad_clip; the last good checkpoint is kept");
-}
-
-void Trainer::log_step() {
-  const int64_t every = std::max<int64_t>(1, planned_updates() / kStepRecords);
-  if (!hooks_.metrics || settings_.reference_semantics || state_.updates % every != 0) return;
-  const std::string s = stage_.log_name() + "/";
-  hooks_.metrics(io::JsonLine().add("kind", "step").add("stage", stage_.log_name()).add(s + "loss", last_loss_).add(s + "grad_norm", last_norm_)
-                     .add(s + "lr", optimizer_->lrs().empty() ? 0.0 : optimizer_->lrs()[0]).add("update", state_.updates));
 }
 
 bool Trainer::validation_due() const {
@@ -203,7 +153,7 @@ void Trainer::close_epoch() {
     if (score + margin < state_.best) take_best(score);
     else state_.epochs_since_improve += 1;
   }
-  const double seconds = now() - epoch_started_;
+  const double seconds = wall_seconds() - epoch_started_;
   state_.global_step += 1;
   log_epoch(loss, norm, validation, seconds);
   if (hooks_.flat_log)  // UPS's record holds the values before this epoch was judged
@@ -225,122 +175,12 @@ void Trainer::close_epoch() {
   state_.batch = 0;
   state_.loss_sum = state_.norm_sum = 0;
   state_.loss_count = state_.norm_count = state_.epoch_skipped = 0;
-  epoch_started_ = now();
-}
-
-void Trainer::log_epoch(double loss, double norm, const std::optional<Validation>& validation, double seconds) {
-  if (!hooks_.metrics) return;
-  const std::string s = stage_.log_name() + "/";
-  const auto lrs = optimizer_->lrs();
-  io::JsonLine line;
-  line.add("kind", "epoch").add("stage", stage_.log_name());
-  line.add(s + "loss", loss).add(s + "epoch", state_.epoch).add(s + "lr", lrs.empty() ? 0.0 : lrs[0]);
-  const auto groups = optimizer_->groups();
-  if (groups.size() > 1)
-    for (size_t g = 0; g < groups.size(); ++g) line.add(s + "lr_" + groups[g].name, lrs[g]);
-  line.add(s + "epochs_since_improve", state_.epochs_since_improve).add(s + "grad_norm", norm).add(s + "epoch_time_sec", seconds);
-  line.add(s + "best_loss", state_.best < 1e299 ? state_.best : NAN).add(s + "skipped", state_.epoch_skipped);
-  if (scaler_.enabled()) line.add(s + "scale", scaler_.state().scale);
-  if (validation) {
-    line.add(s + "val_score", validation->score);
-    for (const auto& [name, value] : validation->values) line.add(s + "val_" + name, value);
-  }
-  line.add("global_step", state_.global_step).add("update", state_.updates);
-  hooks_.metrics(line);
-}
-
-Snapshot Trainer::snapshot(bool is_best, bool is_last) {
-  Snapshot s;
-  s.is_best = is_best;
-  s.is_last = is_last;
-  s.model = stage_.module().state();
-  for (auto& [name, t] : stage_.extra_state()) s.model.emplace_back("stage/" + name, t);
-  if (ema_) s.ema = ema_->state();
-  s.optim = optimizer_->state();
-  s.optim.emplace_back("clip/ema", ema_clip_.state().defined() ? ema_clip_.state() : at::zeros({3}, at::kDouble));
-  // The best weights so far travel with every checkpoint, so that a resume needs no other file.
-  for (const auto& [name, t] : best_raw_) s.optim.emplace_back("best/raw/" + name, t);
-  for (const auto& [name, t] : best_average_) s.optim.emplace_back("best/ema/" + name, t);
-  if (ema_) state_.ema_count = ema_->count().item<double>();
-  const auto scale = scaler_.state();
-  state_.scale = scale.scale;
-  state_.growth_tracker = scale.growth_tracker;
-  if (plateau_) {
-    state_.plateau_best = std::clamp(plateau_->state().best, -kUnset, kUnset);  // infinite before the first observation; JSON has no inf
-    state_.plateau_bad = plateau_->state().bad;
-    state_.plateau_cooldown = plateau_->state().cooldown;
-    state_.plateau_lrs = plateau_->lrs();
-  }
-  if (hooks_.metrics_bytes) state_.metrics_bytes = hooks_.metrics_bytes();
-  s.state = state_;
-  return s;
-}
-
-void Trainer::checkpoint(bool is_best, bool is_last) {
-  if (!hooks_.checkpoint) return;
-  hooks_.checkpoint(snapshot(is_best, is_last));
-}
-
-void Trainer::resume(const NamedTensors& model, const NamedTensors& ema, const NamedTensors& optim, const RunState& state,
-                     const std::string& where) {
-  const at::NoGradGuard no_grad;
-  NamedTensors weights, extra, moments;
-  for (const auto& [name, t] : model) {
-    if (name.rfind("stage/", 0) == 0) extra.emplace_back(name.substr(6), t);
-    else weights.emplace_back(name, t);
-  }
-  stage_.module().load_state(weights, where + "/model.safetensors");
-  const auto mine = stage_.extra_state();
-  for (const auto& [name, to] : mine) {
-    bool found = false;
-    for (const auto& [saved, from] : extra) {
-      if (saved != name || from.sizes() != to.sizes()) continue;
-      to.copy_(from);
-      found = true;
-    }
-    if (!found) throw checkpoint_error(where, "stage state '" + name + "' is missing or mis-shaped", "use another checkpoint");
-  }
-  for (const auto& [name, t] : optim) {
-    if (name == "clip/ema") ema_clip_.load_state(t);
-    else if (name.rfind("best/raw/", 0) == 0) best_raw_.emplace_back(name.substr(9), t.clone());
-    else if (name.rfind("best/ema/", 0) == 0) best_average_.emplace_back(name.substr(9), t.clone());
-    else moments.emplace_back(name, t);
-  }
-  optimizer_->load_state(moments, where + "/optim.safetensors");
-  if (ema_) ema_->load_state(ema, state.ema_count, where + "/ema.safetensors");
-  state_ = state;
-  optim::GradScaler::State scale = scaler_.state();
-  scale.scale = state.scale;
-  scale.growth_tracker = state.growth_tracker;
-  if (scaler_.enabled()) scaler_.load_state(scale);
-  const double plateau_best = std::abs(state.plateau_best) >= kUnset ? std::copysign(INFINITY, state.plateau_best) : state.plateau_best;
-  if (plateau_) plateau_->load_state({plateau_best, state.plateau_bad, state.plateau_cooldown, state.plateau_lrs});
-}
-
-void Trainer::report(const StepResult&) {
-  if (!hooks_.progress || !hooks_.wants_progress || !hooks_.wants_progress()) return;
-  Progress p;
-  p.stage = stage_.key();
-  p.epoch = state_.epoch;
-  p.epochs = settings_.epochs;
-  p.batch = state_.batch;
-  p.batches = batches_.batches();
-  p.updates = state_.updates;
-  p.loss = last_loss_;
-  p.grad_norm = last_norm_;
-  p.lr = optimizer_->lrs().empty() ? 0 : optimizer_->lrs()[0];
-  const double seconds = std::max(1e-9, now() - run_started_);
-  p.samples_per_second = static_cast<double>(state_.samples - samples_at_start_) / seconds;
-  const double done = static_cast<double>(state_.attempts - updates_at_start_);
-  p.seconds_left = done > 0 ? seconds / done * static_cast<double>(std::max<int64_t>(0, planned_updates() - state_.attempts)) : 0;
-  p.last_score = state_.last_score;
-  p.best = state_.best;
-  hooks_.progress(p);
+  epoch_started_ = wall_seconds();
 }
 
 Outcome Trainer::run(int64_t global_step) {
   if (state_.attempts == 0) state_.global_step = global_step;
-  run_started_ = epoch_started_ = now();
+  run_started_ = epoch_started_ = wall_seconds();
   samples_at_start_ = state_.samples;
   updates_at_start_ = state_.attempts;
   Outcome out;
@@ -349,6 +189,7 @@ Outcome Trainer::run(int64_t global_step) {
     account(result);
     report(result);
     if (state_.batch >= batches_.batches()) {
+      settle();
       improved_ = false;
       close_epoch();
       const bool last = stop_ || state_.epoch >= settings_.epochs;

@@ -85,7 +85,12 @@ class Trainer {
     std::vector<std::pair<std::string, at::Tensor>> parts;
   };
   StepResult update();                       // one optimisation step, the numbered list above
-  void account(const StepResult& result);    // counters, skips, nan_policy
+  // Counters, skips, nan_policy. On a CPU at once; on a device the numbers of settle_every updates are read together, so that the
+  // loop does not wait: until then a skipped update counts as made, also for the learning rate.
+  void account(const StepResult& result);
+  void settle();
+  void count_update(double loss, double norm, int64_t micro_batches);
+  void count_skip();
   void log_step();
   void set_learning_rates();
   void close_epoch();                        // validation, record, best, patience, scheduler
@@ -109,6 +114,7 @@ class Trainer {
   std::unique_ptr<optim::Plateau> plateau_;
   std::vector<optim::LrSequence> sequences_;
   RunState state_;
+  std::vector<StepResult> pending_;  // made, but their numbers are not on the host yet
   NamedTensors best_raw_, best_average_;
   bool stop_ = false, improved_ = false;
   Ending ending_ = Ending::finished;

@@ -1,0 +1,126 @@
+// Trainer: what becomes of an update once its numbers are known: counters, skips, records, progress.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ups/core/error.h"
+#include "ups/core/process.h"
+#include "ups/train/trainer.h"
+
+namespace ups::train {
+namespace {
+
+constexpr int64_t kMaxSkipsInARow = 20;
+constexpr int64_t kStepRecords = 200;  // `step` records per stage in metrics.jsonl
+
+}  // namespace
+
+void Trainer::account(const StepResult& r) {
+  state_.attempts += 1;
+  state_.batch += r.micro_batches;
+  state_.samples += r.samples;
+  state_.updates += 1;  // until settle() finds that it was skipped
+  pending_.push_back(r);
+  if (static_cast<int64_t>(pending_.size()) >= (device_.is_cpu() ? 1 : settings_.settle_every)) settle();
+}
+
+void Trainer::settle() {
+  if (pending_.empty()) return;
+  std::vector<at::Tensor> numbers;
+  for (const auto& r : pending_)
+    for (const auto& t : {r.found_inf, r.loss, r.norm}) numbers.push_back(t.detach().reshape({}).to(at::kDouble));
+  // On a GPU one read for many updates: the only place where the loop waits for the device.
+  const at::Tensor host = at::stack(numbers).view({-1, 3}).to(at::kCPU);
+  const auto value = host.accessor<double, 2>();
+  const std::vector<StepResult> settled = std::move(pending_);
+  pending_.clear();
+  state_.updates -= static_cast<int64_t>(settled.size());
+  for (size_t i = 0; i < settled.size(); ++i) {
+    const auto k = static_cast<int64_t>(i);
+    if (value[k][0] != 0) count_skip();
+    else count_update(value[k][1], value[k][2], settled[i].micro_batches);
+  }
+}
+
+void Trainer::count_update(double loss, double norm, int64_t micro_batches) {
+  state_.updates += 1;
+  state_.skipped_in_a_row = 0;
+  last_loss_ = loss / static_cast<double>(micro_batches);
+  last_norm_ = norm;
+  state_.loss_sum += loss;
+  state_.loss_count += micro_batches;
+  state_.norm_sum += norm;
+  state_.norm_count += 1;
+  if (device_.is_cpu()) stage_.after_update({});
+  log_step();
+}
+
+void Trainer::count_skip() {
+  state_.skipped += 1;
+  state_.skipped_in_a_row += 1;
+  state_.epoch_skipped += 1;
+  if (hooks_.metrics)
+    hooks_.metrics(io::JsonLine().add("kind", "skip").add("stage", stage_.log_name()).add("attempt", state_.attempts).add("update", state_.updates)
+                       .add("epoch", state_.epoch).add("scale", scaler_.enabled() ? scaler_.state().scale : 1.0));
+  const bool lowering = scaler_.enabled() && scaler_.state().scale > 1.0;
+  if (settings_.nan_policy == "abort" && !lowering)
+    throw Error(ExitCode::diverged, stage_.key(), "non-finite loss or gradient at update " + std::to_string(state_.updates) + " (nan_policy: abort)",
+                "lower the learning rate, for example --set stages." + stage_.key() + ".optimizer.lr=" + std::to_string(settings_.optimizer.lr / 3));
+  if (state_.skipped_in_a_row >= kMaxSkipsInARow && !lowering)
+    throw Error(ExitCode::diverged, stage_.key(),
+                std::to_string(state_.skipped_in_a_row) + " updates in a row had a non-finite loss or gradient (update " + std::to_string(state_.updates) + ")",
+                "lower the learning rate or set grad_clip; the last good checkpoint is kept");
+}
+
+void Trainer::log_step() {
+  const int64_t every = std::max<int64_t>(1, planned_updates() / kStepRecords);
+  if (!hooks_.metrics || settings_.reference_semantics || state_.updates % every != 0) return;
+  const std::string s = stage_.log_name() + "/";
+  hooks_.metrics(io::JsonLine().add("kind", "step").add("stage", stage_.log_name()).add(s + "loss", last_loss_).add(s + "grad_norm", last_norm_)
+                     .add(s + "lr", optimizer_->lrs().empty() ? 0.0 : optimizer_->lrs()[0]).add("update", state_.updates));
+}
+
+void Trainer::log_epoch(double loss, double norm, const std::optional<Validation>& validation, double seconds) {
+  if (!hooks_.metrics) return;
+  const std::string s = stage_.log_name() + "/";
+  const auto lrs = optimizer_->lrs();
+  io::JsonLine line;
+  line.add("kind", "epoch").add("stage", stage_.log_name());
+  line.add(s + "loss", loss).add(s + "epoch", state_.epoch).add(s + "lr", lrs.empty() ? 0.0 : lrs[0]);
+  const auto groups = optimizer_->groups();
+  if (groups.size() > 1)
+    for (size_t g = 0; g < groups.size(); ++g) line.add(s + "lr_" + groups[g].name, lrs[g]);
+  line.add(s + "epochs_since_improve", state_.epochs_since_improve).add(s + "grad_norm", norm).add(s + "epoch_time_sec", seconds);
+  line.add(s + "best_loss", state_.best < 1e299 ? state_.best : NAN).add(s + "skipped", state_.epoch_skipped);
+  if (scaler_.enabled()) line.add(s + "scale", scaler_.state().scale);
+  if (validation) {
+    line.add(s + "val_score", validation->score);
+    for (const auto& [name, value] : validation->values) line.add(s + "val_" + name, value);
+  }
+  line.add("global_step", state_.global_step).add("update", state_.updates);
+  hooks_.metrics(line);
+}
+
+void Trainer::report(const StepResult&) {
+  if (!hooks_.progress || !hooks_.wants_progress || !hooks_.wants_progress()) return;
+  Progress p;
+  p.stage = stage_.key();
+  p.epoch = state_.epoch;
+  p.epochs = settings_.epochs;
+  p.batch = state_.batch;
+  p.batches = batches_.batches();
+  p.updates = state_.updates;
+  p.loss = last_loss_;
+  p.grad_norm = last_norm_;
+  p.lr = optimizer_->lrs().empty() ? 0 : optimizer_->lrs()[0];
+  const double seconds = std::max(1e-9, wall_seconds() - run_started_);
+  p.samples_per_second = static_cast<double>(state_.samples - samples_at_start_) / seconds;
+  const double done = static_cast<double>(state_.attempts - updates_at_start_);
+  p.seconds_left = done > 0 ? seconds / done * static_cast<double>(std::max<int64_t>(0, planned_updates() - state_.attempts)) : 0;
+  p.last_score = state_.last_score;
+  p.best = state_.best;
+  hooks_.progress(p);
+}
+
+}  // namespace ups::train
