@@ -3,7 +3,8 @@
 
 usage: check_docs.py BIN_DIR
 Code blocks that begin with ```bash are read line by line; those that begin with ```bash run are executed as well, in a
-temporary folder that sees this repository's configs/ and the programs of BIN_DIR in build/release/bin.
+temporary folder that sees this repository's configs/ and the programs of BIN_DIR in build/release/bin. A block that begins with
+```LANGUAGE FILE is that file of the repository, letter by letter.
 """
 import os
 import pathlib
@@ -15,6 +16,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```bash( run)?[ \t]*\n(.*?)^```", re.M | re.S)
+QUOTE = re.compile(r"^```\w+ (\S+[./]\S+)[ \t]*\n(.*?)^```", re.M | re.S)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 PROGRAMS = ("ups-train", "ups-eval", "ups-data")
 _help = {}
@@ -92,6 +94,11 @@ def main():
         for target in LINK.findall(text):
             if "://" not in target and not (page.parent / target).exists():
                 bad(f"broken link: {target}")
+        for file, block in QUOTE.findall(text):
+            if not (ROOT / file).is_file():
+                bad(f"quotes {file}, which does not exist")
+            elif (ROOT / file).read_text(encoding="utf-8") != block:
+                bad(f"{file} differs from what is quoted")
         for execute, block in BLOCK.findall(text):
             for words in commands(block):
                 seen += bool(words)
