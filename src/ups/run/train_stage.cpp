@@ -14,6 +14,7 @@
 #include "ups/core/process.h"
 #include "ups/core/log.h"
 #include "ups/io/torch_file.h"
+#include "ups/optim/routing.h"
 #include "ups/run/console.h"
 #include "ups/run/stage_factory.h"
 #include "ups/train/loader_source.h"
@@ -179,6 +180,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
                           built.stage->module().parameter_count(), batches.batches(), settings.batch_size, settings.epochs,
                           trainer.planned_updates()));
     log::info("  " + trainer.optimizer_summary());
+    log::debug("  which parameter goes where:\n" + optim::routing_table(settings.optimizer, built.stage->module().parameters()));
   }
   s.metrics->append(io::JsonLine().add("kind", saved ? "resume" : "start").add("stage", key).add("split_hash", space.dataset->split_hash())
                         .add("parameters", built.stage->module().parameter_count()).add("threads", at::get_num_threads()));
