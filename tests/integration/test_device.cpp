@@ -1,8 +1,9 @@
 // The training step on a device: on the fake GPU of tests/support/fake_device.h no update waits for the device or copies to or from
-// it, and its numbers are those of the CPU.
+// it, and its numbers are those of the CPU. UPS_TEST_DEVICE=cuda compares a real device's numbers instead (scripts/gpu_check.sh).
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "fake_device.h"
 #include "run_fixture.h"
@@ -37,6 +38,11 @@ struct Trained {
   std::string trace;
   std::vector<at::Tensor> weights;
 };
+
+at::Device device_under_test() {
+  const char* name = std::getenv("UPS_TEST_DEVICE");
+  return name != nullptr ? at::Device(name) : test::fake_device();
+}
 
 Trained train_on(at::Device device, const std::string& key, const std::vector<std::string>& sets, const std::filesystem::path& run_dir,
                  int64_t settle_every = 1000) {
@@ -100,14 +106,17 @@ TEST_CASE("an update neither waits for the device nor copies") {
   const std::string optimizer = GENERATE(as<std::string>{}, "adamw", "muon_hybrid");
   CAPTURE(key, optimizer);
   const std::vector<std::string> sets = {"optimizer.name=" + optimizer};
-  const Trained on_device = train_on(test::fake_device(), key, sets, trained_run());
+  const at::Device device = device_under_test();
+  const Trained on_device = train_on(device, key, sets, trained_run());
   INFO(on_device.trace);
-  CHECK(on_device.after.operators > on_device.before.operators + 100);
+  if (device == test::fake_device()) CHECK(on_device.after.operators > on_device.before.operators + 100);
   CHECK(on_device.after.syncs == on_device.before.syncs);
   CHECK(on_device.after.to_host == on_device.before.to_host);
   CHECK(on_device.after.to_device == on_device.before.to_device);
+  // A real device draws other noise: its stages with noise learn something near, not the same.
+  const bool noisy = device != test::fake_device() && key != "operator";
   // Muon multiplies in bf16 there; AdamW's numbers are those of the CPU up to the order of sums.
-  const double tolerance = optimizer == "adamw" ? 2e-3 : 2e-2;
+  const double tolerance = noisy ? 0.2 : optimizer == "adamw" ? 2e-3 : 2e-2;
   const Trained on_cpu = train_on(at::kCPU, key, sets, trained_run());
   double difference = 0, size = 0;
   for (size_t i = 0; i < on_cpu.weights.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/io/torch_file.h"
+#include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
 #include "ups/train/run_state.h"
 
@@ -179,6 +180,27 @@ TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]
   } catch (const Error& e) {
     CHECK(e.code() == ExitCode::data);
   }
+}
+
+TEST_CASE("--exact refuses a resume that could differ in bits", "[pipeline]") {
+  const auto dir = test::scratch() / "exact";
+  REQUIRE(test::train("operator", dir, {}, false, "5u") == 0);
+  run::TrainArgs args;
+  args.configs = {test::tiny_config()};
+  args.stage = "operator";
+  args.run_dir = dir.string();
+  args.resume = run::TrainArgs::Resume::automatic;
+  args.exact = args.allow_config_change = true;
+  args.threads = 2;
+  try {
+    (void)run::run_training(args, "test");
+    FAIL("two threads continued a run of one");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::checkpoint);
+    CHECK(e.line().find("threads 1, this process has 2") != std::string::npos);
+  }
+  args.threads = 1;
+  CHECK(run::run_training(args, "test") == 0);
 }
 
 TEST_CASE("a finished stage is not trained again, a changed configuration is refused", "[pipeline]") {

@@ -89,6 +89,7 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   LoadedConfig loaded = load_config(args);
   const RunConfig& config = loaded.config;
   train::install_signal_handlers();
+  if (args.debug_sync) log::notice_once("ignored: --debug-sync (no effect yet)");
   const at::Device device = choose_device(config.training.device);
   prepare_process(config);
   const std::filesystem::path path = default_run_dir(args, config, std::time(nullptr));

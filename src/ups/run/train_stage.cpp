@@ -45,6 +45,11 @@ void export_weights(const Session& s, const std::string& stem, const io::NamedTe
   if (!average.empty()) io::save_pt(s.dir.exports() / (stem + "_ema.pt"), average);
 }
 
+// What the bytes of a continued run depend on besides configuration and data.
+std::map<std::string, std::string> byte_conditions(const Session& s) {
+  return {{"threads", std::to_string(at::get_num_threads())}, {"device_kind", s.device.is_cuda() ? "cuda" : "cpu"}};
+}
+
 train::CheckpointContent content_of(const Session& s, const stages::FieldSpace& space, const std::string& key,
                                     const std::vector<train::Parent>& parents, const train::Snapshot& snapshot) {
   train::CheckpointContent c;
@@ -58,8 +63,31 @@ train::CheckpointContent content_of(const Session& s, const stages::FieldSpace& 
   c.split_hash = space.dataset->split_hash();
   c.normalizer_hash = space.normalizer.hash();
   c.parents = parents;
-  c.exact = {{"threads", std::to_string(at::get_num_threads())}, {"device_kind", s.device.is_cuda() ? "cuda" : "cpu"}};
+  c.exact = byte_conditions(s);
   return c;
+}
+
+void require_same_origin(const TrainArgs& args, const stages::FieldSpace& space, const train::CheckpointContent& saved) {
+  const std::string place = saved.path.string();
+  const bool same_data = space.dataset->split_hash() == saved.split_hash && space.normalizer.hash() == saved.normalizer_hash;
+  if (args.allow_split_change && !same_data) {
+    log::warn(place + " was made with another data split or normaliser (--allow-split-change)");
+  } else {
+    train::require_same_hash(place, "data split", space.dataset->split_hash(), saved.split_hash);
+    train::require_same_hash(place, "normaliser", space.normalizer.hash(), saved.normalizer_hash);
+  }
+}
+
+// --exact: a continuation that could differ in bits is refused; without it, it is said.
+void check_exactness(const Session& s, const TrainArgs& args, const train::CheckpointContent& saved) {
+  const std::string place = saved.path.string();
+  for (const auto& [what, now] : byte_conditions(s)) {
+    const auto then = saved.exact.find(what);
+    if (then == saved.exact.end() || then->second == now) continue;
+    const std::string text = "was made with " + what + " " + then->second + ", this process has " + now;
+    if (args.exact) throw checkpoint_error(place, text, "use the same value, or leave out --exact");
+    log::info(place + " " + text + ": the continuation is not byte-identical");
+  }
 }
 
 // Rewrites a log without the records that `drop` names; untouched when there is none.
@@ -112,8 +140,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
   }
   auto& space = s.space(key);
   if (saved) {
-    train::require_same_hash(saved->path.string(), "data split", space.dataset->split_hash(), saved->split_hash);
-    train::require_same_hash(saved->path.string(), "normaliser", space.normalizer.hash(), saved->normalizer_hash);
+    require_same_origin(args, space, *saved);
     s.store.verify_parents(*saved);
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");
     if (state.finished) {
@@ -121,6 +148,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
       out.trained = false;
       return out;
     }
+    check_exactness(s, args, *saved);
   }
   BuiltStage built = build_stage(s.config(), key, space, s.store);
   data::LoaderSpec spec;
