@@ -9,10 +9,14 @@ cd "$work"
 mkdir quickstart-data
 "$bin/ups-data" generate burgers1d -n 64 --nx 256 --param nu=0.01 --t-end 2 --save-every 0.05 -o quickstart-data/burgers1d_nu0.01.hdf5
 "$bin/ups-data" generate darcy2d -n 64 --nx 24 -o quickstart-data/darcy2d_24.hdf5
+"$bin/ups-train" --config "$source_dir/configs/smoke.yaml" --config "$source_dir/configs/optim/ups_operator.yaml" --dry-run > dry_run.txt
+grep -q '^    Muon   matrix, one per mode .* net\.levels\.\*.*\.spectral\.weight$' dry_run.txt
+grep -q '^    AdamW  rank < 2 ' dry_run.txt
 start=$SECONDS
 "$bin/ups-train" --config "$source_dir/configs/smoke.yaml" --stage all --run-dir run --progress none
 seconds=$((SECONDS - start))
 "$bin/ups-eval" --run run --save-predictions predictions.h5 --output-prefix eval/evaluation > /dev/null
+grep -q ' AdamW  all .* net\.' run/run.log
 test -s run/eval/evaluation.json && test -s run/eval/evaluation.csv && ls run/plots/* > /dev/null
 for f in operator operator_ema diffusion_residual steady_prior; do test -s run/checkpoints/$f.pt; done
 export PYTHONPATH=$source_dir/.deps/libtorch/..:${PYTHONPATH:-}
