@@ -19,6 +19,12 @@ namespace {
 
 constexpr int64_t kChunk = 1 << 16;
 
+template <class T>
+void adam_piece(const host::AdamScalars& scalars, const void* grad, void* w, void* m, void* v, void* vmax, int64_t begin, int64_t end) {
+  host::adam(static_cast<T*>(w) + begin, static_cast<const T*>(grad) + begin, static_cast<T*>(m) + begin, static_cast<T*>(v) + begin,
+             vmax ? static_cast<T*>(vmax) + begin : nullptr, end - begin, scalars);
+}
+
 }  // namespace
 
 Adam::Adam(const AdamOptions& options, ParamList params) : options_(options), lr_(options.lr), params_(std::move(params)) {
@@ -33,16 +39,24 @@ Adam::Adam(const AdamOptions& options, ParamList params) : options_(options), lr
     s.v = at::zeros_like(s.w, {}, at::MemoryFormat::Preserve);
     if (options_.amsgrad) s.vmax = at::zeros_like(s.w, {}, at::MemoryFormat::Preserve);
     if (s.host)
-      for (int64_t i = 0; i < s.w.numel(); i += kChunk) jobs_.push_back({slots_.size(), i, std::min(s.w.numel(), i + kChunk)});
+      for (int64_t i = 0; i < s.w.numel(); i += kChunk) pieces_.push_back({slots_.size(), i, std::min(s.w.numel(), i + kChunk)});
     slots_.push_back(std::move(s));
   }
   grads_.resize(slots_.size());
+  pointers_.resize(slots_.size());
+  int64_t numbers = 0;
+  for (size_t k = 0; k < pieces_.size(); ++k) {  // tiny tensors share a task
+    numbers += pieces_[k].end - pieces_[k].begin;
+    if (numbers < kChunk && k + 1 < pieces_.size()) continue;
+    batches_.push_back(k + 1);
+    numbers = 0;
+  }
 }
 
 void Adam::step(const at::Tensor& found_inf) {
   if (host_masked(found_inf)) return;
   c10::NoGradGuard no_grad;
-  std::vector<size_t> on_device;
+  std::vector<size_t> on_device;  // empty on the host: no allocation
   bool any_host = false;
   for (size_t i = 0; i < slots_.size(); ++i) {
     grads_[i] = gradient_like(params_[i].tensor, slots_[i].w);
@@ -57,38 +71,41 @@ void Adam::step(const at::Tensor& found_inf) {
 
 void Adam::step_host() {
   // Counters first: the pieces of one parameter share them. Most parameters share one t.
-  std::vector<host::AdamScalars> scalars(slots_.size());
   double known_t = -1;
   host::AdamScalars known{};
+  int64_t numbers = 0;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].host || !grads_[i].defined()) continue;
-    float* counter = slots_[i].step.mutable_data_ptr<float>();
+    const Slot& s = slots_[i];
+    Pointers& p = pointers_[i];
+    p.grad = s.host && grads_[i].defined() ? grads_[i].const_data_ptr() : nullptr;
+    if (!p.grad) continue;
+    numbers += s.w.numel();
+    float* counter = s.step.mutable_data_ptr<float>();
     *counter += 1;
     if (const double t = static_cast<double>(*counter); t != known_t) {
       known = adam_scalars(lr_, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, options_.decoupled, t);
+      known.grad_factor = grad_factor_;
       known_t = t;
     }
-    scalars[i] = known;
+    p.scalars = known;
+    p.w = s.w.mutable_data_ptr();
+    p.m = s.m.mutable_data_ptr();
+    p.v = s.v.mutable_data_ptr();
+    p.vmax = s.vmax.defined() ? s.vmax.mutable_data_ptr() : nullptr;
   }
-  const auto run = [&]<class T>(const Job& job, T*) {
-    const Slot& s = slots_[job.slot];
-    host::adam(s.w.mutable_data_ptr<T>() + job.begin, grads_[job.slot].const_data_ptr<T>() + job.begin,
-               s.m.mutable_data_ptr<T>() + job.begin, s.v.mutable_data_ptr<T>() + job.begin,
-               s.vmax.defined() ? s.vmax.mutable_data_ptr<T>() + job.begin : nullptr, job.end - job.begin, scalars[job.slot]);
+  const auto one = [&](int64_t batch, int64_t) {
+    const auto end = batches_[static_cast<size_t>(batch)];
+    for (size_t k = batch > 0 ? batches_[static_cast<size_t>(batch) - 1] : 0; k < end; ++k) {
+      const Piece& piece = pieces_[k];
+      const Pointers& p = pointers_[piece.slot];
+      if (!p.grad) continue;
+      const auto f = slots_[piece.slot].w.scalar_type() == at::kFloat ? adam_piece<float> : adam_piece<double>;
+      f(p.scalars, p.grad, p.w, p.m, p.v, p.vmax, piece.begin, piece.end);
+    }
   };
-  const auto one = [&](int64_t j, int64_t) {
-    const Job& job = jobs_[static_cast<size_t>(j)];
-    if (!grads_[job.slot].defined()) return;
-    if (slots_[job.slot].w.scalar_type() == at::kFloat) run(job, static_cast<float*>(nullptr));
-    else run(job, static_cast<double*>(nullptr));
-  };
-  const auto count = static_cast<int64_t>(jobs_.size());
-  int64_t numbers = 0;
-  for (const Job& job : jobs_) numbers += job.end - job.begin;
-  if (numbers < 4 * kChunk)  // a parallel region costs more than it gains
-    for (int64_t j = 0; j < count; ++j) one(j, 0);
-  else
-    parallel_tasks(count, one);
+  const auto count = static_cast<int64_t>(batches_.size());
+  if (numbers < 2 * kChunk) serial_tasks(count, one);  // a parallel region costs more than it gains
+  else parallel_tasks(count, one);
 }
 
 void Adam::step_device(const std::vector<size_t>& slots, const at::Tensor& found_inf) {
@@ -102,7 +119,7 @@ void Adam::step_device(const std::vector<size_t>& slots, const at::Tensor& found
     for (const size_t i : members) {
       const Slot& s = slots_[i];
       w.push_back(s.w);
-      g.push_back(grads_[i]);
+      g.push_back(grad_factor_ == 1 ? grads_[i] : grads_[i] * grad_factor_);
       m.push_back(s.m);
       v.push_back(s.v);
       if (options_.amsgrad) vmax.push_back(s.vmax);

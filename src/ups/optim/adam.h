@@ -1,5 +1,6 @@
 // AdamW (decoupled decay) and Adam (L2), with amsgrad. State per parameter: step (fp32 0-dim), exp_avg, exp_avg_sq, max_exp_avg_sq.
 #pragma once
+#include "ups/optim/host_kernels.h"
 #include "ups/optim/optimizer.h"
 
 namespace ups::optim {
@@ -28,9 +29,14 @@ class Adam final : public Optimizer {
     at::Tensor w, step, m, v, vmax;  // w: real view of the parameter; vmax undefined without amsgrad
     bool host = false;
   };
-  struct Job {  // a piece of one parameter, small enough to share the work between threads
+  struct Piece {  // of one parameter, small enough to share the work between threads
     size_t slot;
     int64_t begin, end;
+  };
+  struct Pointers {  // of this step
+    const void* grad;  // nullptr: the parameter is left alone
+    void *w, *m, *v, *vmax;
+    host::AdamScalars scalars;
   };
   void step_host();
   void step_device(const std::vector<size_t>& slots, const at::Tensor& found_inf);
@@ -39,7 +45,9 @@ class Adam final : public Optimizer {
   ParamList params_;
   std::vector<Slot> slots_;
   std::vector<at::Tensor> grads_;  // of this step
-  std::vector<Job> jobs_;
+  std::vector<Piece> pieces_;    // of the parameters on the host
+  std::vector<size_t> batches_;  // ends of the runs of pieces that make one task
+  std::vector<Pointers> pointers_;
 };
 
 }  // namespace ups::optim

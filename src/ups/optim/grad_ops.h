@@ -14,6 +14,14 @@ struct GradPass {
 // Multiplies every gradient by inv_scale (0-dim fp32; undefined = leave as they are) in place. The norm is accumulated in double, so
 // finite gradients up to 1e38 have a finite norm and do not set the flag.
 GradPass unscale_and_norm(const ParamList& params, const at::Tensor& inv_scale = {});
+// The same into tensors of an earlier pass that nobody else holds: on the CPU nothing is allocated.
+void unscale_and_norm(const ParamList& params, const at::Tensor& inv_scale, GradPass& out);
+
+// CPU only, one read of the gradients: norm and flag of inv_scale * gradient, nothing is written. To be followed by
+// Optimizer::set_grad_factor(inv_scale * clip_factor(norm, max_norm)) instead of clip_().
+void read_gradients(const ParamList& params, double inv_scale, GradPass& out);
+// min(1, max_norm / (norm + 1e-6)); NaN stays NaN.
+double clip_factor(double norm, double max_norm);
 
 // Gradients *= min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ with error_if_nonfinite=False.
 void clip_(const ParamList& params, const at::Tensor& norm, double max_norm);

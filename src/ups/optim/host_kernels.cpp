@@ -1,6 +1,7 @@
 // Compiled with -O3 -ffp-contract=off.
 #include "ups/optim/host_kernels.h"
 
+#include <bit>
 #include <cmath>
 
 #define UPS_INLINE inline __attribute__((always_inline))
@@ -46,14 +47,24 @@ UPS_INLINE void scale_body(T* x, int64_t n, T factor) {
 }
 
 template <class T>
-UPS_INLINE double muon_momentum_body(const T* __restrict g, T* __restrict m, T* __restrict u, int64_t n, double mu, bool nesterov) {
+UPS_INLINE void round_bf16_body(T* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const auto bits = std::bit_cast<uint32_t>(x[i]);
+    x[i] = std::bit_cast<T>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+  }
+}
+
+template <class T>
+UPS_INLINE double muon_momentum_body(const T* __restrict g, T* __restrict m, T* __restrict u, int64_t n, double mu, bool nesterov,
+                                     double grad_factor) {
+  const T f = static_cast<T>(grad_factor);
   const T w = static_cast<T>(1 - mu), b = nesterov ? static_cast<T>(mu) : T(1);
   // U = G + b (M - G); b = 1 would round, so plain momentum copies M.
   double part[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
     for (int j = 0; j < kLanes; ++j) {
-      const T grad = g[i + j];
+      const T grad = g[i + j] * f;
       const T mom = m[i + j] + w * (grad - m[i + j]);
       m[i + j] = mom;
       const T x = nesterov ? grad + b * (mom - grad) : mom;
@@ -61,9 +72,10 @@ UPS_INLINE double muon_momentum_body(const T* __restrict g, T* __restrict m, T* 
       part[j] += static_cast<double>(x) * static_cast<double>(x);
     }
   for (int j = 0; i < n; ++i, ++j) {
-    const T mom = m[i] + w * (g[i] - m[i]);
+    const T grad = g[i] * f;
+    const T mom = m[i] + w * (grad - m[i]);
     m[i] = mom;
-    const T x = nesterov ? g[i] + b * (mom - g[i]) : mom;
+    const T x = nesterov ? grad + b * (mom - grad) : mom;
     u[i] = x;
     part[j] += static_cast<double>(x) * static_cast<double>(x);
   }
@@ -94,10 +106,11 @@ UPS_INLINE void adam_body(T* __restrict w, const T* __restrict grad, T* __restri
                           const AdamScalars& s) {
   const T l2 = static_cast<T>(s.l2), b1 = static_cast<T>(1 - s.beta1), b2 = static_cast<T>(s.beta2), c2 = static_cast<T>(1 - s.beta2);
   const T root = static_cast<T>(s.inv_root_c2), eps = static_cast<T>(s.eps), step = static_cast<T>(s.step_size);
+  const T f = static_cast<T>(s.grad_factor);
   const double decay = s.decay;
   if (vmax) {
     for (int64_t i = 0; i < n; ++i) {
-      const T g = grad[i] + l2 * w[i];
+      const T g = grad[i] * f + l2 * w[i];
       const T mi = m[i] + b1 * (g - m[i]);
       const T vi = b2 * v[i] + c2 * g * g;
       const T top = vmax[i] > vi ? vmax[i] : vi;
@@ -110,7 +123,7 @@ UPS_INLINE void adam_body(T* __restrict w, const T* __restrict grad, T* __restri
     return;
   }
   for (int64_t i = 0; i < n; ++i) {
-    const T g = grad[i] + l2 * w[i];
+    const T g = grad[i] * f + l2 * w[i];
     const T mi = m[i] + b1 * (g - m[i]);
     const T vi = b2 * v[i] + c2 * g * g;
     m[i] = mi;
@@ -152,7 +165,7 @@ Level level() {
 #define UPS_KERNELS(T)                                                                                                            \
   UPS_KERNEL(double, scale_sum_squares, T, (T * g, int64_t n, T factor, bool do_scale), (g, n, factor, do_scale))                 \
   UPS_KERNEL(void, scale, T, (T * x, int64_t n, T factor), (x, n, factor))                                                        \
-  UPS_KERNEL(double, muon_momentum, T, (const T* g, T* m, T* u, int64_t n, double mu, bool nesterov), (g, m, u, n, mu, nesterov)) \
+  UPS_KERNEL(double, muon_momentum, T, (const T* g, T* m, T* u, int64_t n, double mu, bool nesterov, double f), (g, m, u, n, mu, nesterov, f)) \
   UPS_KERNEL(void, normalise, T, (T * x, int64_t n, double factor), (x, n, factor))                                               \
   UPS_KERNEL(void, muon_apply, T, (T * w, const T* o, int64_t n, double decay, double step), (w, o, n, decay, step))              \
   UPS_KERNEL(void, ema, T, (T * shadow, const T* value, int64_t n, double one_minus_d), (shadow, value, n, one_minus_d))          \
@@ -160,5 +173,6 @@ Level level() {
 
 UPS_KERNELS(float)
 UPS_KERNELS(double)
+UPS_KERNEL(void, round_bf16, float, (float* x, int64_t n), (x, n))
 
 }  // namespace ups::optim::host

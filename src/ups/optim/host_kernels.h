@@ -10,10 +10,12 @@ double scale_sum_squares(float* g, int64_t n, float factor, bool scale);
 double scale_sum_squares(double* g, int64_t n, double factor, bool scale);
 void scale(float* x, int64_t n, float factor);
 void scale(double* x, int64_t n, double factor);
+// To the nearest number that bf16 has, ties to even.
+void round_bf16(float* x, int64_t n);
 
-// M += (1-mu)(G - M);  U = nesterov ? G + mu (M - G) : M. Returns the sum of squares of U. u may not overlap m or g.
-double muon_momentum(const float* g, float* m, float* u, int64_t n, double mu, bool nesterov);
-double muon_momentum(const double* g, double* m, double* u, int64_t n, double mu, bool nesterov);
+// G = grad_factor * g;  M += (1-mu)(G - M);  U = nesterov ? G + mu (M - G) : M. Returns the sum of squares of U. u may not overlap m or g.
+double muon_momentum(const float* g, float* m, float* u, int64_t n, double mu, bool nesterov, double grad_factor);
+double muon_momentum(const double* g, double* m, double* u, int64_t n, double mu, bool nesterov, double grad_factor);
 // x *= factor, rounded once from double: factors beyond the range of float are fine.
 void normalise(float* x, int64_t n, double factor);
 void normalise(double* x, int64_t n, double factor);
@@ -32,6 +34,7 @@ struct AdamScalars {
   double step_size;    // lr / (1 - beta1^t)
   double inv_root_c2;  // 1 / sqrt(1 - beta2^t)
   double eps;
+  double grad_factor = 1;  // multiplies the gradient as it is read
 };
 // vmax: nullptr unless amsgrad.
 void adam(float* w, const float* g, float* m, float* v, float* vmax, int64_t n, const AdamScalars& s);

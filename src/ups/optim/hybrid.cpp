@@ -30,6 +30,10 @@ void Hybrid::set_lrs(std::span<const double> lrs) {
   assert(used == lrs.size());
 }
 
+void Hybrid::set_grad_factor(double factor) {
+  for (auto& p : parts_) p->set_grad_factor(factor);
+}
+
 std::vector<double> Hybrid::lrs() const {
   std::vector<double> out;
   for (const auto& p : parts_)

@@ -12,6 +12,7 @@ class Hybrid final : public Optimizer {
   std::vector<GroupInfo> groups() const override;
   void set_lrs(std::span<const double> lrs) override;
   std::vector<double> lrs() const override;
+  void set_grad_factor(double factor) override;
   NamedTensors state() const override;
   std::string summary() const override;
   const ParamList& params() const override { return params_; }

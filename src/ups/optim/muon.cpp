@@ -7,6 +7,7 @@
 #include <cassert>
 #include <utility>
 
+#include "ups/optim/orth_host.h"
 #include "ups/optim/tensor_lists.h"
 
 namespace ups::optim {
@@ -58,12 +59,14 @@ Muon::Muon(const MuonOptions& options, const std::vector<MuonParam>& params) : o
     params_.push_back(p.param);
     slots_.push_back(make_slot(options_, p));
     const at::Tensor& w = slots_.back().w;
-    const bool exact = options_.compute == at::ScalarType::Undefined || options_.compute == w.scalar_type();
+    const bool exact = options_.compute == at::ScalarType::Undefined || options_.compute == w.scalar_type() ||
+                       (options_.compute == at::kBFloat16 && w.scalar_type() == at::kFloat && host::orth_bf16());
     const bool fused = options_.backend == MuonOptions::Backend::automatic || options_.backend == MuonOptions::Backend::fused;
-    (host_dense(w) && exact && fused ? on_host : others).push_back(slots_.size() - 1);
+    slots_.back().on_host = host_dense(w) && exact && fused;
+    (slots_.back().on_host ? on_host : others).push_back(slots_.size() - 1);
   }
   if (!on_host.empty()) host_ = make_muon_host(options_, slots_, std::move(on_host));
-  if (!others.empty()) device_ = make_muon_aten(options_, slots_, std::move(others));
+  if (!others.empty()) device_ = make_muon_device(options_, slots_, std::move(others));
 }
 
 Muon::~Muon() = default;
@@ -75,6 +78,8 @@ void Muon::step(const at::Tensor& found_inf) {
     MuonSlot& s = slots_[i];
     // Contiguous in the order of the matrix rows, in the dtype of the momentum.
     s.grad = gradient_like(params_[i].tensor, s.m);
+    if (s.on_host) s.grad_factor = grad_factor_;
+    else if (grad_factor_ != 1 && s.grad.defined()) s.grad = s.grad * grad_factor_;
   }
   const at::Tensor flag = found_inf.defined() && !found_inf.device().is_cpu() ? found_inf : at::Tensor();
   if (host_) host_->step(lr_, {});

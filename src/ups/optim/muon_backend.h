@@ -33,6 +33,8 @@ struct MuonSlot {
   at::Tensor w;     // real view of the parameter
   at::Tensor m;     // momentum, contiguous, shaped like w
   at::Tensor grad;  // of this step, contiguous; undefined: the slot is left alone
+  double grad_factor = 1;  // multiplies grad as it is read; always 1 outside the host backend
+  bool on_host = false;    // the host backend owns it
   int64_t columns = 0;
   std::vector<MuonBlock> blocks;
 };
@@ -47,5 +49,7 @@ class MuonBackend {
 // Slots outlive the backend; `members` are the indices it owns.
 std::unique_ptr<MuonBackend> make_muon_host(const MuonOptions& options, std::vector<MuonSlot>& slots, std::vector<size_t> members);
 std::unique_ptr<MuonBackend> make_muon_aten(const MuonOptions& options, std::vector<MuonSlot>& slots, std::vector<size_t> members);
+// Slots that are not plain CPU memory: the one-launch kernel for small fp32 matrices on CUDA, else make_muon_aten.
+std::unique_ptr<MuonBackend> make_muon_device(const MuonOptions& options, std::vector<MuonSlot>& slots, std::vector<size_t> members);
 
 }  // namespace ups::optim

@@ -1,7 +1,9 @@
-// Muon on CPU memory: one matrix = one task on one thread. Momentum and norm in one pass over G and M, decay and update in one over W.
+// Muon on CPU memory, fp32 or fp64 weights (fp32 ones also with bf16 products): one matrix = one task on one thread. Momentum and norm in
+// one pass over G and M, decay and update in one over W. Nothing is allocated after the first step.
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "ups/optim/muon_backend.h"
@@ -21,19 +23,20 @@ class MuonHost final : public MuonBackend {
  public:
   MuonHost(const MuonOptions& options, std::vector<MuonSlot>& slots, std::vector<size_t> members)
       : options_(options), slots_(slots), members_(std::move(members)) {
-    int64_t numbers = 0;
+    if (options.compute == at::kBFloat16) math_ = host::OrthMath::bf16;
     for (const size_t i : members_) {
       const MuonSlot& s = slots_[i];
       for (size_t b = 0; b < s.blocks.size(); ++b) {
         const int64_t rows = s.blocks[b].rows, m = std::min(rows, s.columns), n = std::max(rows, s.columns);
         tasks_.push_back({i, b, static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(n)});
-        numbers = std::max(numbers, rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant));
+        const int64_t numbers = rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant);
+        const auto bytes = static_cast<size_t>(numbers) * s.w.element_size();
+        workspace_doubles_ = std::max(workspace_doubles_, bytes / sizeof(double) + 1);
       }
     }
     // Big ones first: the threads finish together.
     std::stable_sort(tasks_.begin(), tasks_.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
     for (const Task& t : tasks_) total_cost_ += t.cost;
-    workspace_numbers_ = numbers;
   }
 
   void step(double lr, const at::Tensor&) override {
@@ -44,9 +47,11 @@ class MuonHost final : public MuonBackend {
     constexpr double kWorthThreads = 2e6;
     const auto count = static_cast<int64_t>(tasks_.size());
     const bool threads = total_cost_ > kWorthThreads && parallel_workers() > 1;
-    if (workspaces_.size() < static_cast<size_t>(threads ? parallel_workers() : 1))
-      workspaces_.resize(static_cast<size_t>(threads ? parallel_workers() : 1));
-    const auto one = [&](int64_t i, int64_t worker) { run(tasks_[static_cast<size_t>(i)], static_cast<size_t>(worker), lr); };
+    const auto workers = static_cast<size_t>(threads ? parallel_workers() : 1);
+    if (workspaces_.size() < workers) workspaces_.resize(workers, std::vector<double>(workspace_doubles_));
+    const auto one = [&](int64_t i, int64_t worker) {
+      run(tasks_[static_cast<size_t>(i)], workspaces_[static_cast<size_t>(worker)].data(), lr);
+    };
     if (threads) parallel_tasks(count, one);
     else serial_tasks(count, one);
     for (const size_t i : members_) {
@@ -57,38 +62,34 @@ class MuonHost final : public MuonBackend {
   }
 
  private:
-  void run(const Task& task, size_t worker, double lr) {
+  void run(const Task& task, double* workspace, double lr) {
     if (!slots_[task.slot].grad.defined()) return;
-    if (slots_[task.slot].w.scalar_type() == at::kFloat) run_typed<float>(task, worker, lr);
-    else run_typed<double>(task, worker, lr);
+    if (slots_[task.slot].w.scalar_type() == at::kFloat) run_typed(task, reinterpret_cast<float*>(workspace), lr);
+    else run_typed(task, workspace, lr);
   }
 
   template <class T>
-  void run_typed(const Task& task, size_t worker, double lr) {
+  void run_typed(const Task& task, T* u, double lr) {
     const MuonSlot& s = slots_[task.slot];
     const MuonBlock& block = s.blocks[task.block];
     const int64_t offset = block.row * s.columns, n = block.rows * s.columns;
-    T* u = workspace<T>(worker);
     const double sum = host::muon_momentum(s.grad.const_data_ptr<T>() + offset, s.m.mutable_data_ptr<T>() + offset, u, n, options_.beta,
-                                           options_.nesterov);
-    const T* o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n);
+                                           options_.nesterov, s.grad_factor);
+    const T* o;
+    if constexpr (std::is_same_v<T, float>)
+      o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n, math_);
+    else
+      o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n);
     host::muon_apply(rows_[task.slot].mutable_data_ptr<T>() + offset, o, n, 1 - lr * options_.weight_decay, lr * block.factor);
   }
 
-  template <class T>
-  T* workspace(size_t worker) {
-    auto& w = workspaces_[worker];
-    if (w.size() < static_cast<size_t>(workspace_numbers_) * sizeof(T) / sizeof(double) + 1)
-      w.resize(static_cast<size_t>(workspace_numbers_) * sizeof(T) / sizeof(double) + 1);
-    return reinterpret_cast<T*>(w.data());
-  }
-
   MuonOptions options_;
+  host::OrthMath math_ = host::OrthMath::own;
   std::vector<MuonSlot>& slots_;
   std::vector<size_t> members_;
   std::vector<Task> tasks_;
   double total_cost_ = 0;
-  int64_t workspace_numbers_ = 0;
+  size_t workspace_doubles_ = 0;
   std::vector<std::vector<double>> workspaces_;  // one per worker
   std::vector<at::Tensor> rows_;                 // weights in row order, of this step
 };

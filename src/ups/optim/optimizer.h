@@ -40,6 +40,9 @@ class Optimizer {
   // One rate per group, in the order of groups().
   virtual void set_lrs(std::span<const double> lrs) = 0;
   virtual std::vector<double> lrs() const = 0;
+  // What the next steps multiply every gradient by as they read it, 1 at the start: loss scale and clipping without a pass of their own
+  // (grad_ops.h, read_gradients). At least 1e-30 in size, so that it is an ordinary float.
+  virtual void set_grad_factor(double factor) { grad_factor_ = factor; }
   // Handles, not copies: "<param>/exp_avg", "/exp_avg_sq", "/max_exp_avg_sq", "/step", "/momentum_buffer".
   virtual NamedTensors state() const = 0;
   // The optimizer of one line per family, for the start-up summary.
@@ -51,6 +54,9 @@ class Optimizer {
   void zero_grad();
   // Every parameter that this optimizer updates, in the order it was given.
   virtual const ParamList& params() const = 0;
+
+ protected:
+  double grad_factor_ = 1;
 };
 
 // Throws Error (exit 2) for impossible options or patterns (validate(), routing.h), Error (exit 1) for tensors that no family can take.

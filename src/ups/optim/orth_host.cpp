@@ -10,6 +10,7 @@
 #include "ups/core/error.h"
 #include "ups/optim/blas.h"
 #include "ups/optim/host_kernels.h"
+#include "ups/optim/orth_tri.h"
 
 namespace ups::optim::host {
 namespace {
@@ -132,58 +133,68 @@ OrthVariant resolve(int64_t rows, int64_t columns, OrthVariant variant) {
   return variant == OrthVariant::automatic ? orth_variant(rows, columns) : variant;
 }
 
+// Scales x to the norm from which the schedule starts. False: the result is zero, and x is that.
 template <class T>
-T* orthogonalize_any(T* x, int64_t rows, int64_t columns, double sum_squares, const NsSchedule& schedule, EpsMode eps,
-                     OrthVariant variant, T* workspace) {
-  const int64_t n = rows * columns;
+bool start(T* x, int64_t n, double sum_squares, const NsSchedule& schedule, EpsMode eps) {
   const double divisor = norm_divisor(std::sqrt(sum_squares), schedule, eps);
-  if (!(divisor > 0)) {
-    std::fill_n(x, n, T(0));
-    return x;
-  }
-  normalise(x, n, 1 / divisor);
-  variant = resolve(rows, columns, variant);
+  if (divisor > 0) normalise(x, n, 1 / divisor);
+  else std::fill_n(x, n, T(0));
+  return divisor > 0;
+}
+
+template <class T>
+T* orthogonalize_blas(T* x, int64_t rows, int64_t columns, const NsSchedule& schedule, OrthVariant variant, T* workspace) {
   const Iteration<T> it(rows, columns, variant != OrthVariant::standard);
-  T *spare = workspace, *rest = workspace + n;
+  T *spare = workspace, *rest = workspace + rows * columns;
   return variant == OrthVariant::gram ? run_gram(x, spare, rest, it, schedule) : run_plain(x, spare, rest, it, schedule);
 }
 
 }  // namespace
 
+bool orth_bf16() { return tri_gemm_bf16() != nullptr; }
+
 int64_t orth_workspace(int64_t rows, int64_t columns, OrthVariant variant) {
-  const int64_t m = std::min(rows, columns);
-  return rows * columns + (resolve(rows, columns, variant) == OrthVariant::gram ? 4 : 2) * m * m;
+  return tri_workspace(rows, columns, resolve(rows, columns, variant));
 }
 
 float* orthogonalize(float* x, int64_t rows, int64_t columns, double sum_squares, const NsSchedule& schedule, EpsMode eps,
-                     OrthVariant variant, float* workspace) {
-  return orthogonalize_any(x, rows, columns, sum_squares, schedule, eps, variant, workspace);
+                     OrthVariant variant, float* workspace, OrthMath math) {
+  if (!start(x, rows * columns, sum_squares, schedule, eps)) return x;
+  if (math == OrthMath::bf16 && std::min(rows, columns) >= kBf16Side) {
+    if (variant == OrthVariant::automatic) variant = orth_variant_bf16(rows, columns);
+    return iterate(bf16_products(variant), x, rows, columns, schedule, variant, workspace);
+  }
+  variant = resolve(rows, columns, variant);
+  if (math == OrthMath::blas) return orthogonalize_blas(x, rows, columns, schedule, variant, workspace);
+  return iterate({tri_gemm(), tri_gemm()}, x, rows, columns, schedule, variant, workspace);
 }
 
 double* orthogonalize(double* x, int64_t rows, int64_t columns, double sum_squares, const NsSchedule& schedule, EpsMode eps,
                       OrthVariant variant, double* workspace) {
-  return orthogonalize_any(x, rows, columns, sum_squares, schedule, eps, variant, workspace);
+  if (!start(x, rows * columns, sum_squares, schedule, eps)) return x;
+  return orthogonalize_blas(x, rows, columns, schedule, resolve(rows, columns, variant), workspace);
 }
 
 namespace {
 
-template <class T>
-at::Tensor run_tensor(const at::Tensor& u, const NsSchedule& schedule, EpsMode eps, OrthVariant variant) {
+template <class T, class... Math>
+at::Tensor run_tensor(const at::Tensor& u, const NsSchedule& schedule, EpsMode eps, OrthVariant variant, Math... math) {
   at::Tensor x = u.detach().clone(at::MemoryFormat::Contiguous);
   const int64_t rows = u.size(0), columns = u.size(1), n = rows * columns;
   if (n == 0) return x;
   std::vector<T> workspace(static_cast<size_t>(orth_workspace(rows, columns, variant)));
   T* data = x.mutable_data_ptr<T>();
   const double sum = scale_sum_squares(data, n, T(1), false);
-  const T* result = orthogonalize(data, rows, columns, sum, schedule, eps, variant, workspace.data());
+  const T* result = orthogonalize(data, rows, columns, sum, schedule, eps, variant, workspace.data(), math...);
   if (result != data) std::copy_n(result, n, data);
   return x;
 }
 
 }  // namespace
 
-at::Tensor orthogonalize(const at::Tensor& u, const NsSchedule& schedule, EpsMode eps, OrthVariant variant) {
-  return u.scalar_type() == at::kDouble ? run_tensor<double>(u, schedule, eps, variant) : run_tensor<float>(u, schedule, eps, variant);
+at::Tensor orthogonalize(const at::Tensor& u, const NsSchedule& schedule, EpsMode eps, OrthVariant variant, OrthMath math) {
+  return u.scalar_type() == at::kDouble ? run_tensor<double>(u, schedule, eps, variant)
+                                        : run_tensor<float>(u, schedule, eps, variant, math);
 }
 
 }  // namespace ups::optim::host

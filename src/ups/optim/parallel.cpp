@@ -30,12 +30,12 @@ class OneBlasThread {
 
 int64_t parallel_workers() { return std::max(1, at::get_num_threads()); }
 
-void serial_tasks(int64_t tasks, const std::function<void(int64_t, int64_t)>& f) {
+void serial_tasks(int64_t tasks, TaskRef f) {
   const OneBlasThread guard;
   for (int64_t i = 0; i < tasks; ++i) f(i, 0);
 }
 
-void parallel_tasks(int64_t tasks, const std::function<void(int64_t, int64_t)>& f) {
+void parallel_tasks(int64_t tasks, TaskRef f) {
   if (tasks <= 0) return;
   const int64_t workers = omp_in_parallel() ? 1 : std::min(tasks, parallel_workers());
   if (workers == 1) return serial_tasks(tasks, f);

@@ -29,8 +29,9 @@ void Sgd::step(const at::Tensor& found_inf) {
   const bool select = found_inf.defined() && !found_inf.device().is_cpu();
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& s = slots_[i];
-    const at::Tensor g = gradient_like(params_[i].tensor, s.w);
+    at::Tensor g = gradient_like(params_[i].tensor, s.w);
     if (!g.defined()) continue;
+    if (grad_factor_ != 1) g = g * grad_factor_;
     at::Tensor next_buffer;
     const at::Tensor direction = sgd_direction(options_.rule, s.w, g, s.buffer, s.step, next_buffer);
     if (!select) {

@@ -1,0 +1,33 @@
+// The three fp32 products of the orthogonalizer with kernels of our own: symmetric results are computed in their lower triangle and
+// mirrored, which no BLAS inside LibTorch offers. One table of functions per instruction set, chosen at run time; one thread each.
+//
+// Every element is one chain of multiply-adds over k, cut at fixed places: the bits depend on the shape and the instruction set alone,
+// and AVX2 and AVX-512 give the same ones. The bf16 table rounds the factors to bf16 and sums in fp32; what is added (d, beta X) stays
+// fp32.
+#pragma once
+#include <cstdint>
+
+namespace ups::optim::host {
+
+// Matrices are row-major without gaps. m = min(rows, columns).
+struct TriGemm {
+  const char* name;  // base, avx2, avx512, avx512_bf16
+  // Floats of scratch memory that the functions need.
+  int64_t (*scratch)(int64_t m);
+  // out [m, m] = X X^T (rows <= columns) or X^T X.
+  void (*gram)(int64_t rows, int64_t columns, const float* x, float* out, float* scratch);
+  // out = alpha P R + beta D for symmetric m x m matrices whose product is symmetric. alpha is not 0. d: nullptr when beta is 0; it may
+  // be out.
+  void (*multiply)(int64_t m, const float* p, const float* r, float* out, float alpha, const float* d, float beta, float* scratch);
+  // out = P X + beta X (rows <= columns) or X P + beta X, P symmetric m x m. out may not overlap x.
+  void (*apply)(int64_t rows, int64_t columns, const float* p, const float* x, float beta, float* out, float* scratch);
+};
+
+// The fastest table for this processor.
+const TriGemm& tri_gemm();
+// With bf16 factors; nullptr on processors without such instructions.
+const TriGemm* tri_gemm_bf16();
+// By name; nullptr if this processor or build lacks it. For tests.
+const TriGemm* tri_gemm_named(const char* name);
+
+}  // namespace ups::optim::host
