@@ -191,7 +191,8 @@ CheckpointContent read_checkpoint(const std::filesystem::path& dir) {
     }
   }
   const io::Bytes state = verified("state.json");
-  for (const auto& [name, record] : m.files) {
+  for (const auto& file : m.files) {
+    const std::string& name = file.first;
     const bool known = name == "state.json" ||
                        std::any_of(kGroups.begin(), kGroups.end(), [&](const Group& g) { return file_name(g) == name; });
     if (!known) refuse(escape_text(name), "is unknown to this version");
