@@ -1,7 +1,9 @@
 #include "ups/optim/parallel.h"
 
 #include <ATen/Parallel.h>
+#ifdef _OPENMP
 #include <omp.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -37,6 +39,9 @@ void serial_tasks(int64_t tasks, TaskRef f) {
 
 void parallel_tasks(int64_t tasks, TaskRef f) {
   if (tasks <= 0) return;
+#ifndef _OPENMP
+  serial_tasks(tasks, f);
+#else
   const int64_t workers = omp_in_parallel() ? 1 : std::min(tasks, parallel_workers());
   if (workers == 1) return serial_tasks(tasks, f);
   std::atomic<int64_t> next{0};
@@ -53,6 +58,7 @@ void parallel_tasks(int64_t tasks, TaskRef f) {
     }
   }
   if (failure) std::rethrow_exception(failure);
+#endif
 }
 
 }  // namespace ups::optim
