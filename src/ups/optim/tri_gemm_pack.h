@@ -1,4 +1,5 @@
 // fp32 panels; included by tri_gemm_impl.h inside its namespace.
+#pragma once
 using element = float;
 // k per pass: a panel of 32 columns is 24 KiB and stays in the first cache. It decides bits: one value for all instruction sets.
 constexpr int64_t KC = 192;

@@ -1,4 +1,5 @@
 // Panels of bf16 pairs (k, k + 1) in one 32-bit word, rounded to nearest even; included by tri_gemm_impl.h inside its namespace.
+#pragma once
 using element = unsigned;
 constexpr int64_t KC = 384;  // k per pass, even
 

@@ -1,5 +1,6 @@
 // Vectors of VW floats as GCC and clang have them, and the transposition of a VW x VW block. Included by tri_gemm_impl.h inside the
 // namespace of one instruction set.
+#pragma once
 constexpr int VW = UPS_TRI_BYTES / 4;
 
 typedef float vf __attribute__((vector_size(UPS_TRI_BYTES)));
