@@ -37,10 +37,10 @@ TEST_CASE("killed and resumed, every stage ends with the same bytes", "[kill]") 
       fs::remove(run / "metrics.jsonl");
     }
     REQUIRE(shell(train_command(straight, stage)) == 0);
-    // Ever later kills: during start-up, training, commits; then to the end.
+    // Ever later kills: during start-up, training, commits; then to the end. --foreground: timeout survives its own SIGKILL and waits for the dead.
     bool finished = false;
     for (int tenths = 3; tenths <= 11 && !finished; ++tenths) {
-      const int status = shell("timeout -s KILL " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " " + train_command(broken, stage));
+      const int status = shell("timeout --foreground -s KILL " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " " + train_command(broken, stage));
       finished = status == 0;
       killed += finished ? 0 : 1;
     }

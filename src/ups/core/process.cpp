@@ -1,7 +1,6 @@
 #include "ups/core/process.h"
 
 #include <chrono>
-
 #include <cstdlib>  // defines __GLIBC__
 
 #ifdef __GLIBC__

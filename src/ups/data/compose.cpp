@@ -1,4 +1,3 @@
-#include "ups/data/files.h"
 #include "ups/data/compose.h"
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 
 #include "ups/core/error.h"
 #include "ups/core/text.h"
+#include "ups/data/files.h"
 #include "ups/data/resample.h"
 
 namespace ups::data {

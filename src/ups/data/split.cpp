@@ -10,11 +10,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "ups/data/files.h"
 #include "ups/core/error.h"
 #include "ups/core/hash.h"
 #include "ups/core/log.h"
 #include "ups/core/text.h"
+#include "ups/data/files.h"
 
 namespace ups::data {
 namespace {

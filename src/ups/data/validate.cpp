@@ -1,4 +1,3 @@
-#include "ups/data/files.h"
 #include "ups/data/validate.h"
 
 #include <fmt/format.h>
@@ -13,6 +12,7 @@
 #include "ups/core/hash.h"
 #include "ups/core/text.h"
 #include "ups/data/dataset.h"
+#include "ups/data/files.h"
 #include "ups/data/kernels.h"
 #include "ups/data/sandbox.h"
 #include "ups/data/source.h"

@@ -16,19 +16,12 @@ namespace {
 class MuonCuda final : public MuonBackend {
  public:
   MuonCuda(const MuonOptions& options, std::vector<MuonSlot>& slots, const std::vector<size_t>& members) : slots_(slots) {
-    settings_.weight_decay = static_cast<float>(options.weight_decay);
-    settings_.beta = static_cast<float>(options.beta);
-    settings_.nesterov = options.nesterov ? 1 : 0;
-    settings_.steps = static_cast<int>(options.schedule.steps.size());
-    settings_.norm_scale = static_cast<float>(options.schedule.norm_scale);
-    settings_.norm_add = options.eps == EpsMode::kj ? 1e-7F : 0;
-    settings_.norm_floor = options.eps == EpsMode::clamp ? 1e-7F : 0;
-    for (int i = 0; i < std::min(settings_.steps, small::kMaxSteps); ++i)
-      for (size_t k = 0; k < 3; ++k) settings_.coefficients[i][k] = static_cast<float>(options.schedule.steps[static_cast<size_t>(i)][k]);
     std::vector<size_t> large;
     const bool fused = options.backend == MuonOptions::Backend::automatic || options.backend == MuonOptions::Backend::fused;
-    const bool precise = fused && (options.compute == at::ScalarType::Undefined || options.compute == at::kFloat);
-    for (const size_t i : members) (precise && settings_.steps <= small::kMaxSteps && fits(slots[i]) ? small_ : large).push_back(i);
+    const bool precise = fused && options.schedule.steps.size() <= static_cast<size_t>(small::kMaxSteps) &&
+                          (options.compute == at::ScalarType::Undefined || options.compute == at::kFloat);
+    for (const size_t i : members) (precise && fits(slots[i]) ? small_ : large).push_back(i);
+    if (!small_.empty()) settings_ = small::settings_of(options);
     if (!large.empty()) large_ = make_muon_aten(options, slots, std::move(large));
   }
 

@@ -15,6 +15,10 @@
 #define UPS_DEVICE
 #endif
 
+namespace ups::optim {
+struct MuonOptions;
+}
+
 namespace ups::optim::small {
 
 constexpr int kMaxSteps = 12;
@@ -38,6 +42,9 @@ struct Settings {
   float norm_add = 0, norm_floor = 0;  // > 0: divide by norm + add (eps_mode kj) or max(norm, floor) (clamp) instead
   const float* found_inf = nullptr;    // on the device; 1 = leave everything as it is
 };
+
+// Everything but found_inf. The schedule has at most kMaxSteps steps.
+Settings settings_of(const MuonOptions& options);
 
 struct Launch {
   Settings settings;
@@ -69,19 +76,15 @@ struct View {
   UPS_DEVICE float poly(int i, int j) const { return j >= i ? upper(i, j) : upper(j, i); }
 };
 
-// M and U of entry k; the entry of X is written, M is left alone until the end.
-struct Load {
+// Entry k of M, and of X = U.
+struct Momentum {
   View v;
-  UPS_DEVICE float momentum(int64_t k) const { return v.t.m[k] + (1 - v.s.beta) * (v.t.g[k] - v.t.m[k]); }
   UPS_DEVICE void operator()(int64_t k) const {
-    const float mom = momentum(k), g = v.t.g[k];
+    const float g = v.t.g[k], mom = v.t.m[k] + (1 - v.s.beta) * (g - v.t.m[k]);
+    v.t.m[k] = mom;
     const int row = static_cast<int>(k / v.t.columns), column = static_cast<int>(k % v.t.columns);
     v.x[v.tall ? static_cast<int64_t>(column) * v.n + row : k] = v.s.nesterov ? g + v.s.beta * (mom - g) : mom;
   }
-};
-struct StoreMomentum {
-  View v;
-  UPS_DEVICE void operator()(int64_t k) const { v.t.m[k] = v.t.m[k] + (1 - v.s.beta) * (v.t.g[k] - v.t.m[k]); }
 };
 struct Absolute {
   const float* x;
@@ -158,8 +161,7 @@ UPS_DEVICE void update(E& executor, const Matrix& matrix, const Settings& settin
   const int m = matrix.rows < matrix.columns ? matrix.rows : matrix.columns, n = matrix.rows < matrix.columns ? matrix.columns : matrix.rows;
   const int64_t count = static_cast<int64_t>(m) * n;
   const detail::View v{matrix, settings, scratch, scratch + count, m, n, matrix.rows > matrix.columns};
-  executor.for_each(count, detail::Load{v});
-  executor.for_each(count, detail::StoreMomentum{v});
+  executor.for_each(count, detail::Momentum{v});
   // The norm in two passes: squares of tiny or huge gradients leave the range of float.
   const float largest = executor.largest(count, detail::Absolute{v.x});
   if (largest > 0) {

@@ -91,13 +91,8 @@ int run_evaluation(const EvalArgs& args, const std::string& command_line) {
   const std::filesystem::path path = args.run;
   if (!std::filesystem::exists(path / "config.yaml"))
     throw checkpoint_error(path.string(), "is not a run directory (no config.yaml)", "give the folder that ups-train printed");
-  auto dir = train::RunDir::open(path, command_line, train::RunLock::Mode::shared);
-  io::ReadOptions options;
-  options.max_bytes = 1 << 20;
-  options.code = ExitCode::checkpoint;
-  Overrides overrides;
-  overrides.allow_env = true;
-  LoadedConfig loaded = load_run_config_text(io::read_text(path / "config.yaml", options), (path / "config.yaml").string(), overrides);
+  auto dir = train::RunDir::open(path, command_line, train::RunLock::Mode::shared, std::chrono::seconds(2));
+  LoadedConfig loaded = stored_config(path / "config.yaml");
   if (args.threads > 0) loaded.config.threads = args.threads;
   prepare_process(loaded.config);
   Session session(std::move(loaded), std::move(dir), choose_device(args.device));

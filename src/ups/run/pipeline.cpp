@@ -13,6 +13,7 @@
 #include "ups/io/files.h"
 #include "ups/run/evaluate_run.h"
 #include "ups/run/session.h"
+#include "ups/run/stage_factory.h"
 #include "ups/run/train_stage.h"
 #include "ups/train/signals.h"
 
@@ -35,12 +36,7 @@ std::vector<std::string> stages_of(const RunConfig& config, const std::string& s
 void require_same_config(const train::RunDir& dir, const LoadedConfig& loaded, bool allow_change) {
   const auto file = dir.file("config.yaml");
   if (!std::filesystem::exists(file)) return;
-  io::ReadOptions options;
-  options.max_bytes = 1 << 20;
-  options.code = ExitCode::checkpoint;
-  Overrides none;
-  none.allow_env = true;
-  const LoadedConfig old = load_run_config_text(io::read_text(file, options), file.string(), none);
+  const LoadedConfig old = stored_config(file);
   const ConfigChanges changes = compare_configs(old.json(), loaded.json());
   for (const auto& c : changes.resumable) log::info("changed since the run started: " + c);
   if (changes.other.empty()) return;
@@ -101,7 +97,7 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   if (args.resume == Resume::automatic) log::info(resume ? "resuming " + path.string() : "starting " + path.string() + " (nothing to resume)");
   // A further stage of an existing run is no resume, but continues its directory.
   const bool continues = exists && args.stage != "all";
-  Session session(std::move(loaded), exists && (resume || continues) ? train::RunDir::open(path, command_line, train::RunLock::Mode::exclusive)
+  Session session(std::move(loaded), exists && (resume || continues) ? train::RunDir::open(path, command_line, train::RunLock::Mode::exclusive, std::chrono::seconds(2))
                                                                      : train::RunDir::create(path, command_line),
                   device);
   const RunConfig& c = session.config();
@@ -124,7 +120,7 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
     session.metrics->sync();
     trained = trained || outcome.trained;
     const bool complete = outcome.signal == 0 && !outcome.stopped;
-    const int64_t epochs = resolve_stage(c, key == "operator_equal_compute" ? "operator" : key).epochs;
+    const int64_t epochs = resolve_stage(c, config_key(key)).epochs;
     train::StageStatus record;
     record.stage = key;
     record.status = complete ? "completed" : "in_progress";

@@ -11,6 +11,7 @@
 
 #include "ups/core/error.h"
 #include "ups/core/process.h"
+#include "ups/io/files.h"
 
 namespace ups::run {
 
@@ -50,6 +51,15 @@ void prepare_process(const RunConfig& config) {
     at::globalContext().setDeterministicCuDNN(true);
     at::globalContext().setBenchmarkCuDNN(false);
   }
+}
+
+LoadedConfig stored_config(const std::filesystem::path& file) {
+  io::ReadOptions options;
+  options.max_bytes = 1 << 20;
+  options.code = ExitCode::checkpoint;
+  Overrides overrides;
+  overrides.allow_env = true;
+  return load_run_config_text(io::read_text(file, options), file.string(), overrides);
 }
 
 Session::Session(LoadedConfig config, train::RunDir run_dir, at::Device on)

@@ -1,5 +1,6 @@
 // What the stages of one run share: configuration, directory, checkpoints, device, log.
 #pragma once
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,8 @@ namespace ups::run {
 at::Device choose_device(const std::string& text);
 // Threads, malloc thresholds, deterministic algorithms.
 void prepare_process(const RunConfig& config);
+// The resolved configuration that a run wrote (config.yaml of its directory); exit 4 when it cannot be read.
+LoadedConfig stored_config(const std::filesystem::path& file);
 // Physical cores of this machine, at most the CPUs this process may use.
 int default_threads();
 

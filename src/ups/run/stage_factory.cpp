@@ -70,10 +70,12 @@ stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetIn
   return o;
 }
 
+std::string config_key(const std::string& key) { return key == "operator_equal_compute" ? "operator" : key; }
+
 BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store) {
   const uint64_t seed = effective_seed(c);
   const int64_t initial_step = c.data.initial_step;
-  const std::string objective = stage_objective(c, key == "operator_equal_compute" ? "operator" : key);
+  const std::string objective = stage_objective(c, config_key(key));
   if (objective == "reference") return build_reference_stage(c, key, space, store);
   if (objective != "default" && objective != "flow" && objective != "shortcut")
     throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");

@@ -29,6 +29,8 @@ struct BuiltStage {
   bool reference = false;  // UPS's loop rules
   std::function<std::unique_ptr<train::BatchSource>(std::unique_ptr<train::BatchSource>)> wrap;  // fields -> what the stage trains on
 };
+// The block of the configuration that a stage reads: its own, or the operator's for operator_equal_compute.
+std::string config_key(const std::string& key);
 // key: operator, diff_residual, consistency_distill, steady_prior, or operator_equal_compute (the operator again, for longer).
 BuiltStage build_stage(const RunConfig& config, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store);
 

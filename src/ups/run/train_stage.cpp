@@ -26,8 +26,6 @@ namespace {
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-const char* config_key(const std::string& key) { return key == "operator_equal_compute" ? "operator" : key.c_str(); }
-
 train::StageSettings settings_for(const Session& s, const std::string& key) {
   auto settings = resolve_stage(s.config(), config_key(key));
   if (key != "operator_equal_compute") return settings;

@@ -29,9 +29,9 @@ RunDir RunDir::create(const fs::path& path, const std::string& command) {
   return {path, std::move(lock)};
 }
 
-RunDir RunDir::open(const fs::path& path, const std::string& command, RunLock::Mode mode) {
+RunDir RunDir::open(const fs::path& path, const std::string& command, RunLock::Mode mode, std::chrono::milliseconds patience) {
   if (!fs::is_directory(path)) throw checkpoint_error(path.string(), "there is no such run directory");
-  return {path, RunLock(path, mode, command)};
+  return {path, RunLock(path, mode, command, patience)};
 }
 
 void RunDir::write_text(std::string_view name, std::string_view text) const {

@@ -16,7 +16,7 @@ class RunDir {
   // it is used; with a run in it: exit 2 advising --resume. Busy: exit 8.
   static RunDir create(const std::filesystem::path& path, const std::string& command);
   // An existing run, for resuming (exclusive lock) or reading (shared lock). Missing: exit 4. Busy: exit 8.
-  static RunDir open(const std::filesystem::path& path, const std::string& command, RunLock::Mode mode);
+  static RunDir open(const std::filesystem::path& path, const std::string& command, RunLock::Mode mode, std::chrono::milliseconds patience = {});
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(std::string_view name) const { return path_ / name; }

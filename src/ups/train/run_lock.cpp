@@ -58,18 +58,26 @@ std::string holder(int fd) {
   return {};
 }
 
+int lock_within(int fd, int kind, std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    const int rc = ::flock(fd, kind | LOCK_NB);
+    if (rc == 0 || (errno != EINTR && errno != EWOULDBLOCK)) return rc;
+    if (errno == EWOULDBLOCK && std::chrono::steady_clock::now() >= end) return rc;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 }  // namespace
 
-RunLock::RunLock(const std::filesystem::path& run_dir, Mode mode, const std::string& command) {
+RunLock::RunLock(const std::filesystem::path& run_dir, Mode mode, const std::string& command, std::chrono::milliseconds patience) {
   const auto path = run_dir / ".lock";
   const bool exclusive = mode == Mode::exclusive;
   int raw = ::open(path.c_str(), (exclusive ? O_RDWR : O_RDONLY) | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (raw < 0 && !exclusive && (errno == EROFS || errno == EACCES)) return;  // nobody can be writing there through us
   if (raw < 0) io::throw_errno(errno, path.string(), "open the lock file");
   fd_ = io::Fd(raw);
-  int rc = 0;
-  do rc = ::flock(raw, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
-  while (rc != 0 && errno == EINTR);
+  const int rc = lock_within(raw, exclusive ? LOCK_EX : LOCK_SH, patience);
   if (rc != 0 && errno == EWOULDBLOCK) {
     const std::string who = holder(raw);
     throw Error(ExitCode::busy, "",

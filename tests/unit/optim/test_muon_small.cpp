@@ -75,18 +75,8 @@ MuonOptions options_of(EpsMode eps) {
 
 Result run_small(const MuonOptions& o, const at::Tensor& w0, const std::vector<at::Tensor>& grads, Order order, const float* found_inf = nullptr) {
   Result r{w0.clone(), at::zeros_like(w0)};
-  small::Settings s;
-  s.lr = static_cast<float>(o.lr);
-  s.weight_decay = static_cast<float>(o.weight_decay);
-  s.beta = static_cast<float>(o.beta);
-  s.nesterov = o.nesterov;
-  s.steps = static_cast<int>(o.schedule.steps.size());
-  s.norm_scale = static_cast<float>(o.schedule.norm_scale);
-  s.norm_add = o.eps == EpsMode::kj ? 1e-7F : 0;
-  s.norm_floor = o.eps == EpsMode::clamp ? 1e-7F : 0;
+  small::Settings s = small::settings_of(o);
   s.found_inf = found_inf;
-  for (int i = 0; i < s.steps; ++i)
-    for (size_t k = 0; k < 3; ++k) s.coefficients[i][k] = static_cast<float>(o.schedule.steps[static_cast<size_t>(i)][k]);
   const int rows = static_cast<int>(w0.size(0)), columns = static_cast<int>(w0.size(1));
   const auto factor = static_cast<float>(muon_factor(o.scale_mode, o.scale, rows, columns, w0.sizes()));
   for (const at::Tensor& g : grads) {

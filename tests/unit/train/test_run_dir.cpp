@@ -113,6 +113,24 @@ TEST_CASE("twenty races for one directory have one winner each, and death frees 
   }
 }
 
+TEST_CASE("a restart right after a kill waits for the dying process") {
+  test::TempDir dir;
+  int ready[2];
+  REQUIRE(::pipe(ready) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const RunDir run = RunDir::create(dir / "run", "dies soon");
+    if (::write(ready[1], "x", 1) != 1) ::_exit(99);
+    ::usleep(200000);
+    ::_exit(0);
+  }
+  char c = 0;
+  REQUIRE(::read(ready[0], &c, 1) == 1);
+  CHECK(thrown([&] { RunDir::open(dir / "run", "", RunLock::Mode::exclusive); }).code() == ExitCode::busy);
+  CHECK_NOTHROW(RunDir::open(dir / "run", "", RunLock::Mode::exclusive, std::chrono::seconds(60)));
+  ::waitpid(child, nullptr, 0);
+}
+
 TEST_CASE("signals ask once and leave at the second") {
   struct Case {
     std::vector<int> sent;
