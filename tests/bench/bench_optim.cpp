@@ -18,7 +18,7 @@
 #include <sstream>
 
 #include "ups/core/process.h"
-#include "ups/optim/grad_ops.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orth_host.h"
 

@@ -14,7 +14,7 @@
 #include "ups/io/tensors.h"
 #include "ups/models/reference/losses.h"
 #include "ups/optim/ema.h"
-#include "ups/optim/grad_ops.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/optimizer.h"
 
 namespace {

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "ups/optim/tensor_lists.h"
+
 namespace ups::optim {
 
 GradScaler::GradScaler(GradScalerOptions options) : options_(options) {}
@@ -22,14 +24,17 @@ at::Tensor GradScaler::scale(const at::Tensor& loss) {
   return loss * scale_;  // two 0-dim tensors promote: an fp16 loss becomes fp32 instead of overflowing
 }
 
-GradPass GradScaler::unscale(const std::string& optimizer, const ParamList& params) {
+GradPass GradScaler::unscale(const std::string& optimizer, const ParamList& params) { return pass(optimizer, params, false); }
+GradPass GradScaler::read(const std::string& optimizer, const ParamList& params) { return pass(optimizer, params, true); }
+
+GradPass GradScaler::pass(const std::string& optimizer, const ParamList& params, bool only_read) {
   if (const auto it = entries_.find(optimizer); it != entries_.end())
     throw std::logic_error(it->second.stage == Stage::unscaled ? "unscale() was already called for this optimizer since update()"
                                                                : "unscale() after step()");
   c10::NoGradGuard no_grad;
   GradPass pass;
   if (!options_.enabled) {
-    pass = unscale_and_norm(params);
+    if (!only_read || !read_gradients(params, 1, pass)) pass = unscale_and_norm(params);
   } else {
     if (!scale_.defined()) throw std::logic_error("unscale() before the first scale()");
     bool any = false;
@@ -39,7 +44,9 @@ GradPass GradScaler::unscale(const std::string& optimizer, const ParamList& para
       if (p.tensor.grad().scalar_type() == at::kHalf) throw std::invalid_argument("fp16 gradients cannot be unscaled: keep fp32 weights");
     }
     if (!any) throw std::logic_error("unscale() found no gradient");
-    pass = unscale_and_norm(params, scale_.to(at::kDouble).reciprocal().to(at::kFloat));
+    const at::Tensor inverse = scale_.to(at::kDouble).reciprocal().to(at::kFloat);
+    const bool on_host = only_read && inverse.device().is_cpu();
+    if (!on_host || !read_gradients(params, host_value(inverse), pass)) pass = unscale_and_norm(params, inverse);
   }
   entries_[optimizer] = {Stage::unscaled, pass.found_inf};
   return pass;

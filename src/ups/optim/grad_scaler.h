@@ -29,6 +29,8 @@ class GradScaler {
   at::Tensor scale(const at::Tensor& loss);
   // One call per optimizer and update. `optimizer` is any stable key. Call-order mistakes throw std::logic_error.
   GradPass unscale(const std::string& optimizer, const ParamList& params);
+  // The same without writing gradients in CPU memory: multiply_on_read(optimizer, pass.pending * ..) has to follow.
+  GradPass read(const std::string& optimizer, const ParamList& params);
   // The flag for Optimizer::step. Needs unscale() first.
   at::Tensor step(const std::string& optimizer);
   // The same, unscaling first where that has not been done.
@@ -55,6 +57,7 @@ class GradScaler {
     at::Tensor found_inf;
   };
   void init(at::Device device);
+  GradPass pass(const std::string& optimizer, const ParamList& params, bool only_read);
   GradScalerOptions options_;
   int64_t init_tracker_ = 0;
   at::Tensor scale_, tracker_, inv_scale_;

@@ -1,8 +1,8 @@
 // The optimizer as the trainer sees it: a step under a device mask, rates per group, state by parameter name.
 //
 // One training step (optim.md 5), each line honoured by a type of this folder:
-//   unscale once, global norm before clipping, finite flag    grad_ops.h  unscale_and_norm
-//   clip                                                      grad_ops.h  clip_
+//   unscale once, global norm before clipping, finite flag    grad_ops.h  unscale_and_norm, or read_gradients
+//   clip                                                      grad_clip.h  clip_, or multiply_on_read
 //   lr = schedule(updates)                                    schedule.h  lr_at  -> Optimizer::set_lrs
 //   optimizer, EMA under found_inf                            Optimizer::step, ema.h
 //   scale                                                     grad_scaler.h
@@ -41,7 +41,7 @@ class Optimizer {
   virtual void set_lrs(std::span<const double> lrs) = 0;
   virtual std::vector<double> lrs() const = 0;
   // What the next steps multiply every gradient by as they read it, 1 at the start: loss scale and clipping without a pass of their own
-  // (grad_ops.h, read_gradients). At least 1e-30 in size, so that it is an ordinary float.
+  // (grad_clip.h, multiply_on_read). At least 1e-30 in size, so that it is an ordinary float.
   virtual void set_grad_factor(double factor) { grad_factor_ = factor; }
   // Handles, not copies: "<param>/exp_avg", "/exp_avg_sq", "/max_exp_avg_sq", "/step", "/momentum_buffer".
   virtual NamedTensors state() const = 0;

@@ -71,6 +71,20 @@ void Trainer::set_learning_rates() {
   optimizer_->set_lrs(lrs);
 }
 
+void Trainer::clip(const optim::GradPass& pass) {
+  using Clip = StageSettings::Clip;
+  if (!device_.is_cpu()) {
+    if (settings_.clip == Clip::fixed) optim::clip_(params_, pass.norm, settings_.clip_norm);
+    if (settings_.clip == Clip::ema) ema_clip_.clip(params_, pass);
+    return;
+  }
+  // The optimizer multiplies as it reads: no second pass over the gradients.
+  double factor = 1;
+  if (settings_.clip == Clip::fixed) factor = optim::clip_factor(pass.norm.item<double>(), settings_.clip_norm);
+  if (settings_.clip == Clip::ema) factor = ema_clip_.coefficient(pass).item<double>();
+  optim::multiply_on_read(*optimizer_, pass.pending * factor);
+}
+
 Trainer::StepResult Trainer::update() {
   // 1 draw
   const int64_t count = std::min(settings_.accum_steps, batches_.batches() - state_.batch);
@@ -103,12 +117,11 @@ Trainer::StepResult Trainer::update() {
     result.parts = std::move(loss.parts);
   }
   // 3 unscale, norm, finite flag
-  const optim::GradPass pass = scaler_.unscale("optimizer", params_);
+  const optim::GradPass pass = device_.is_cpu() ? scaler_.read("optimizer", params_) : scaler_.unscale("optimizer", params_);
   result.norm = pass.norm;
   result.found_inf = at::maximum(pass.found_inf, at::isfinite(result.loss).logical_not().to(at::kFloat));
   // 4 clip, rates, step, average
-  if (settings_.clip == StageSettings::Clip::fixed) optim::clip_(params_, pass.norm, settings_.clip_norm);
-  if (settings_.clip == StageSettings::Clip::ema) ema_clip_.clip(params_, pass);
+  clip(pass);
   set_learning_rates();
   scaler_.step("optimizer");
   optimizer_->step(result.found_inf);

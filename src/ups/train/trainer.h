@@ -15,6 +15,7 @@
 
 #include "ups/io/jsonl.h"
 #include "ups/optim/ema.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/schedule.h"
@@ -92,6 +93,7 @@ class Trainer {
   void count_update(double loss, double norm, int64_t micro_batches);
   void count_skip();
   void log_step();
+  void clip(const optim::GradPass& pass);
   void set_learning_rates();
   void close_epoch();                        // validation, record, best, patience, scheduler
   bool validation_due() const;

@@ -7,6 +7,7 @@
 #include "golden_file.h"
 #include "test_common.h"
 #include "ups/optim/ema.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/schedule.h"

@@ -12,7 +12,7 @@
 #include "golden_file.h"
 #include "test_common.h"
 #include "ups/optim/ema.h"
-#include "ups/optim/grad_ops.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orth_host.h"
 

@@ -11,6 +11,7 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/optim/ema.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orth_host.h"

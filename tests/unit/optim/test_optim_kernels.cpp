@@ -10,7 +10,8 @@
 #define UPS_TEST_WITH_TORCH
 #include "golden_file.h"
 #include "test_common.h"
-#include "ups/optim/grad_ops.h"
+#include "ups/optim/grad_clip.h"
+#include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orth_host.h"
 #include "ups/optim/tri_gemm.h"
@@ -227,4 +228,40 @@ TEST_CASE("a factor left to the optimizer equals rewritten gradients") {
   GradPass pass;
   read_gradients({{"w", w, Role::hidden}}, 0.5, pass);
   CHECK(pass.found_inf.item<float>() == 1);
+}
+
+TEST_CASE("reading a scaled gradient once equals unscaling it") {
+  const auto run = [](bool read, double max_norm) {
+    const ParamList p{{"w", randn({6, 5}, 1).set_requires_grad(true), Role::hidden}};
+    GradScaler scaler;
+    OptimizerOptions o;
+    o.name = "sgd";
+    o.momentum = 0;
+    auto optimizer = make_optimizer(o, p);
+    const at::Tensor scale = scaler.scale(at::ones({}));
+    p[0].tensor.mutable_grad() = randn({6, 5}, 2) * scale;
+    const GradPass pass = read ? scaler.read("o", p) : scaler.unscale("o", p);
+    if (read) {
+      CHECK(pass.pending == (1.0 / 65536));
+      multiply_on_read(*optimizer, pass.pending * clip_factor(pass.norm.item<double>(), max_norm));
+    } else {
+      clip_(p, pass.norm, max_norm);
+    }
+    optimizer->step(scaler.step("o"));
+    scaler.update();
+    return std::vector<at::Tensor>{p[0].tensor.detach().clone(), pass.norm.clone()};
+  };
+  for (const double max_norm : {1e9, 1.0, 1e-28}) {  // the last factor is applied in place
+    const auto a = run(true, max_norm), b = run(false, max_norm);
+    CHECK(max_abs_diff(a[0], b[0]) <= 1e-7);
+    CHECK(a[1].item<double>() == Approx(b[1].item<double>()).epsilon(1e-12));
+  }
+  // A gradient that is not dense memory is unscaled as before.
+  const at::Tensor w = at::zeros({4}).set_requires_grad(true);
+  w.mutable_grad() = at::full({4, 2}, 3.0f).select(1, 0);
+  GradPass untouched;
+  CHECK_FALSE(read_gradients({{"w", w, Role::hidden}}, 0.5, untouched));
+  CHECK_FALSE(untouched.norm.defined());
+  GradScaler off({.enabled = false});
+  CHECK(off.read("o", {{"w", w, Role::hidden}}).pending == 1);
 }
