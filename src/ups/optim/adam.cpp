@@ -85,6 +85,7 @@ void Adam::step_host() {
     if (const double t = static_cast<double>(*counter); t != known_t) {
       known = adam_scalars(lr_, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, options_.decoupled, t);
       known.grad_factor = grad_factor_;
+      known.cautious = options_.cautious;
       known_t = t;
     }
     p.scalars = known;
@@ -128,12 +129,22 @@ void Adam::step_device(const std::vector<size_t>& slots, const at::Tensor& found
     const std::optional<at::Tensor> none;
     const std::optional<at::Tensor> found = found_inf.defined() ? std::optional<at::Tensor>(found_inf.to(w[0].device())) : none;
     at::_foreach_add_(steps, 1);
+    const bool cautious = options_.cautious && options_.weight_decay != 0;
+    const double decay = cautious ? 0 : options_.weight_decay;
+    std::vector<at::Tensor> before;
+    if (cautious)
+      for (const auto& x : w) before.push_back(x.clone());
     if (options_.decoupled)
-      at::_fused_adamw_(w, g, m, v, vmax, steps, lr_, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
+      at::_fused_adamw_(w, g, m, v, vmax, steps, lr_, options_.beta1, options_.beta2, decay, options_.eps,
                         options_.amsgrad, false, none, found);
     else
       at::_fused_adam_(w, g, m, v, vmax, steps, lr_, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
                        options_.amsgrad, false, none, found);
+    for (size_t i = 0; i < before.size(); ++i) {
+      at::Tensor part = before[i] * (before[i] * m[i]).ge(0) * (lr_ * options_.weight_decay);
+      if (found) part = at::where(found->eq(1), at::zeros_like(part), part);
+      w[i].sub_(part);
+    }
     if (found) at::_foreach_sub_(steps, std::vector<at::Tensor>(steps.size(), *found));
   }
 }
@@ -162,8 +173,8 @@ NamedTensors Adam::state() const {
 }
 
 std::string Adam::summary() const {
-  return fmt::format("{} {} tensors, lr {}, betas {} {}, eps {}, weight decay {}{}", options_.decoupled ? "AdamW" : "Adam", params_.size(),
-                     options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay,
+  return fmt::format("{} {} tensors, lr {}, betas {} {}, eps {}, weight decay {}{}{}", options_.decoupled ? "AdamW" : "Adam", params_.size(),
+                     options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, options_.cautious ? " (cautious)" : "",
                      options_.amsgrad ? ", amsgrad" : "");
 }
 

@@ -9,6 +9,7 @@ struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool decoupled = true;  // AdamW; false = Adam
   bool amsgrad = false;
+  bool cautious = false;  // AdamW: decay only where exp_avg and the weight do not differ in sign
 };
 
 class Adam final : public Optimizer {

@@ -88,7 +88,14 @@ UPS_INLINE void normalise_body(T* x, int64_t n, double factor) {
 }
 
 template <class T>
-UPS_INLINE void muon_apply_body(T* __restrict w, const T* __restrict o, int64_t n, double decay, double step) {
+UPS_INLINE void muon_apply_body(T* __restrict w, const T* __restrict o, int64_t n, double decay, double step, bool cautious) {
+  if (cautious) {
+    for (int64_t i = 0; i < n; ++i) {
+      const double wi = static_cast<double>(w[i]), oi = static_cast<double>(o[i]);
+      w[i] = static_cast<T>((wi * oi >= 0 ? decay : 1.0) * wi - step * oi);
+    }
+    return;
+  }
   for (int64_t i = 0; i < n; ++i) w[i] = static_cast<T>(decay * static_cast<double>(w[i]) - step * static_cast<double>(o[i]));
 }
 
@@ -101,36 +108,40 @@ UPS_INLINE void ema_body(T* __restrict shadow, const T* __restrict value, int64_
 }
 
 // The moments in T as PyTorch has them; decay and update rounded once into W.
-template <class T>
-UPS_INLINE void adam_body(T* __restrict w, const T* __restrict grad, T* __restrict m, T* __restrict v, T* __restrict vmax, int64_t n,
+template <class T, bool Amsgrad, bool Cautious>
+UPS_INLINE void adam_loop(T* __restrict w, const T* __restrict grad, T* __restrict m, T* __restrict v, T* __restrict vmax, int64_t n,
                           const AdamScalars& s) {
   const T l2 = static_cast<T>(s.l2), b1 = static_cast<T>(1 - s.beta1), b2 = static_cast<T>(s.beta2), c2 = static_cast<T>(1 - s.beta2);
   const T root = static_cast<T>(s.inv_root_c2), eps = static_cast<T>(s.eps), step = static_cast<T>(s.step_size);
   const T f = static_cast<T>(s.grad_factor);
   const double decay = s.decay;
-  if (vmax) {
-    for (int64_t i = 0; i < n; ++i) {
-      const T g = grad[i] * f + l2 * w[i];
-      const T mi = m[i] + b1 * (g - m[i]);
-      const T vi = b2 * v[i] + c2 * g * g;
-      const T top = vmax[i] > vi ? vmax[i] : vi;
-      m[i] = mi;
-      v[i] = vi;
-      vmax[i] = top;
-      const T update = step * mi / (std::sqrt(top) * root + eps);
-      w[i] = static_cast<T>(decay * static_cast<double>(w[i]) - static_cast<double>(update));
-    }
-    return;
-  }
   for (int64_t i = 0; i < n; ++i) {
     const T g = grad[i] * f + l2 * w[i];
     const T mi = m[i] + b1 * (g - m[i]);
     const T vi = b2 * v[i] + c2 * g * g;
     m[i] = mi;
     v[i] = vi;
-    const T update = step * mi / (std::sqrt(vi) * root + eps);
-    w[i] = static_cast<T>(decay * static_cast<double>(w[i]) - static_cast<double>(update));
+    T top = vi;
+    if constexpr (Amsgrad) {
+      top = vmax[i] > vi ? vmax[i] : vi;
+      vmax[i] = top;
+    }
+    const T update = step * mi / (std::sqrt(top) * root + eps);
+    const double wi = static_cast<double>(w[i]);
+    const double kept = Cautious ? (static_cast<double>(mi) * wi >= 0 ? decay : 1.0) * wi : decay * wi;
+    w[i] = static_cast<T>(kept - static_cast<double>(update));
   }
+}
+
+template <class T>
+UPS_INLINE void adam_body(T* __restrict w, const T* __restrict grad, T* __restrict m, T* __restrict v, T* __restrict vmax, int64_t n,
+                          const AdamScalars& s) {
+  if (s.cautious) {
+    if (vmax) return adam_loop<T, true, true>(w, grad, m, v, vmax, n, s);
+    return adam_loop<T, false, true>(w, grad, m, v, vmax, n, s);
+  }
+  if (vmax) return adam_loop<T, true, false>(w, grad, m, v, vmax, n, s);
+  adam_loop<T, false, false>(w, grad, m, v, vmax, n, s);
 }
 
 #if defined(__x86_64__)
@@ -167,7 +178,7 @@ Level level() {
   UPS_KERNEL(void, scale, T, (T * x, int64_t n, T factor), (x, n, factor))                                                        \
   UPS_KERNEL(double, muon_momentum, T, (const T* g, T* m, T* u, int64_t n, double mu, bool nesterov, double f), (g, m, u, n, mu, nesterov, f)) \
   UPS_KERNEL(void, normalise, T, (T * x, int64_t n, double factor), (x, n, factor))                                               \
-  UPS_KERNEL(void, muon_apply, T, (T * w, const T* o, int64_t n, double decay, double step), (w, o, n, decay, step))              \
+  UPS_KERNEL(void, muon_apply, T, (T * w, const T* o, int64_t n, double decay, double step, bool c), (w, o, n, decay, step, c))              \
   UPS_KERNEL(void, ema, T, (T * shadow, const T* value, int64_t n, double one_minus_d), (shadow, value, n, one_minus_d))          \
   UPS_KERNEL(void, adam, T, (T * w, const T* g, T* m, T* v, T* vmax, int64_t n, const AdamScalars& s), (w, g, m, v, vmax, n, s))
 

@@ -19,9 +19,9 @@ double muon_momentum(const double* g, double* m, double* u, int64_t n, double mu
 // x *= factor, rounded once from double: factors beyond the range of float are fine.
 void normalise(float* x, int64_t n, double factor);
 void normalise(double* x, int64_t n, double factor);
-// W <- decay*W - step*O, rounded once.
-void muon_apply(float* w, const float* o, int64_t n, double decay, double step);
-void muon_apply(double* w, const double* o, int64_t n, double decay, double step);
+// W <- decay*W - step*O, rounded once; cautious: the factor decay only where O and W do not differ in sign.
+void muon_apply(float* w, const float* o, int64_t n, double decay, double step, bool cautious);
+void muon_apply(double* w, const double* o, int64_t n, double decay, double step, bool cautious);
 
 // shadow += (1-d)(value - shadow)
 void ema(float* shadow, const float* value, int64_t n, double one_minus_d);
@@ -35,6 +35,7 @@ struct AdamScalars {
   double inv_root_c2;  // 1 / sqrt(1 - beta2^t)
   double eps;
   double grad_factor = 1;  // multiplies the gradient as it is read
+  bool cautious = false;   // decay only where m and w do not differ in sign
 };
 // vmax: nullptr unless amsgrad.
 void adam(float* w, const float* g, float* m, float* v, float* vmax, int64_t n, const AdamScalars& s);

@@ -24,18 +24,22 @@ MuonSlot make_slot(const MuonOptions& o, const MuonParam& p) {
     s.blocks.push_back({row, rows, muon_factor(o.scale_mode, o.scale, rows, s.columns, shape)});
   };
   if (t.numel() == 0) return s;
+  const auto finish = [&] {
+    if (o.normuon) s.row_squares = at::zeros({t.numel() * pair / s.columns}, s.m.options());
+    return s;
+  };
   if (p.split && p.split->modes) {
     const int64_t rows = t.size(-2), columns = t.size(-1) * pair;
     s.columns = columns;
     const int64_t shape[] = {rows, columns};
     for (int64_t row = 0; row < t.numel() / t.size(-1); row += rows) add(row, rows, shape);
-    return s;
+    return finish();
   }
   const int64_t rows = t.size(0);
   s.columns = t.numel() * pair / rows;
   if (!p.split) {
     add(0, rows, t.sizes());
-    return s;
+    return finish();
   }
   std::vector<int64_t> heights = p.split->rows;
   if (p.split->heads) heights.assign(static_cast<size_t>(*p.split->heads), rows / *p.split->heads);
@@ -46,7 +50,7 @@ MuonSlot make_slot(const MuonOptions& o, const MuonParam& p) {
     add(row, height, shape);
     row += height;
   }
-  return s;
+  return finish();
 }
 
 }  // namespace
@@ -100,7 +104,10 @@ void Muon::set_lrs(std::span<const double> lrs) {
 
 NamedTensors Muon::state() const {
   NamedTensors out;
-  for (size_t i = 0; i < slots_.size(); ++i) out.emplace_back(params_[i].name + "/momentum_buffer", slots_[i].m);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    out.emplace_back(params_[i].name + "/momentum_buffer", slots_[i].m);
+    if (slots_[i].row_squares.defined()) out.emplace_back(params_[i].name + "/second_momentum_buffer", slots_[i].row_squares);
+  }
   return out;
 }
 
@@ -108,10 +115,11 @@ std::string Muon::summary() const {
   constexpr const char* kModes[] = {"match_rms", "original", "spectral", "none", "kj_compat"};
   size_t matrices = 0;
   for (const auto& s : slots_) matrices += s.blocks.size();
-  return fmt::format("Muon {} tensors ({} matrices), lr {}, momentum {}{}, {} {} steps, scale {} {}, weight decay {}", slots_.size(),
+  return fmt::format("Muon {} tensors ({} matrices), lr {}, momentum {}{}, {} {} steps, scale {} {}, weight decay {}{}{}", slots_.size(),
                      matrices, options_.lr, options_.beta, options_.nesterov ? " (Nesterov)" : "", options_.schedule_name,
                      options_.schedule.steps.size(), kModes[static_cast<size_t>(options_.scale_mode)], options_.scale,
-                     options_.weight_decay);
+                     options_.weight_decay, options_.cautious ? " (cautious)" : "",
+                     options_.normuon ? fmt::format(", NorMuon beta2 {}", options_.normuon_beta2) : "");
 }
 
 }  // namespace ups::optim

@@ -21,7 +21,12 @@ struct MuonOptions {
   at::ScalarType compute = at::ScalarType::Undefined;  // Undefined: fp32 on the CPU (fp64 for fp64 weights), bf16 elsewhere
   enum class Backend { automatic, loop, batched, fused, svd } backend = Backend::automatic;
   OrthVariant variant = OrthVariant::automatic;
+  bool normuon = false;          // rows of O get equal size from an average of their squares, O keeps its norm
+  double normuon_beta2 = 0.95;
+  bool cautious = false;         // decay only where O and W have the same sign
 };
+
+constexpr double kSmallestRow = 1e-8;  // NorMuon's guard against 0/0: rows of a zero gradient
 
 // A matrix: rows [row, row + rows) of the parameter seen as [numel/columns, columns].
 struct MuonBlock {
@@ -32,6 +37,7 @@ struct MuonBlock {
 struct MuonSlot {
   at::Tensor w;     // real view of the parameter
   at::Tensor m;     // momentum, contiguous, shaped like w
+  at::Tensor row_squares;  // NorMuon: average of mean(O^2) per row of the [numel/columns, columns] view; else undefined
   at::Tensor grad;  // of this step, contiguous; undefined: the slot is left alone
   double grad_factor = 1;  // multiplies grad as it is read; always 1 outside the host backend
   bool on_host = false;    // the host backend owns it

@@ -18,7 +18,8 @@ class MuonCuda final : public MuonBackend {
   MuonCuda(const MuonOptions& options, std::vector<MuonSlot>& slots, const std::vector<size_t>& members) : slots_(slots) {
     std::vector<size_t> large;
     const bool fused = options.backend == MuonOptions::Backend::automatic || options.backend == MuonOptions::Backend::fused;
-    const bool precise = fused && options.schedule.steps.size() <= static_cast<size_t>(small::kMaxSteps) &&
+    const bool plain = !options.normuon && !options.cautious;  // what the kernel knows
+    const bool precise = fused && plain && options.schedule.steps.size() <= static_cast<size_t>(small::kMaxSteps) &&
                           (options.compute == at::ScalarType::Undefined || options.compute == at::kFloat);
     for (const size_t i : members) (precise && fits(slots[i]) ? small_ : large).push_back(i);
     if (!small_.empty()) settings_ = small::settings_of(options);

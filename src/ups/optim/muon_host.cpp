@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -80,7 +81,32 @@ class MuonHost final : public MuonBackend {
       o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n, math_);
     else
       o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n);
-    host::muon_apply(rows_[task.slot].mutable_data_ptr<T>() + offset, o, n, 1 - lr * options_.weight_decay, lr * block.factor);
+    T* w = rows_[task.slot].mutable_data_ptr<T>() + offset;
+    const double decay = 1 - lr * options_.weight_decay, step = lr * block.factor;
+    if (options_.normuon) apply_rows(s, block, w, o, decay, step);
+    else host::muon_apply(w, o, n, decay, step, options_.cautious);
+  }
+
+  // NorMuon: row r of O counts 1/sqrt(v_r), v_r the average of its mean square; all rows together keep the norm of O.
+  template <class T>
+  void apply_rows(const MuonSlot& s, const MuonBlock& block, T* w, const T* o, double decay, double step) {
+    T* v = s.row_squares.mutable_data_ptr<T>() + block.row;
+    const auto square = [&](int64_t r) {
+      double sum = 0;
+      for (int64_t k = 0; k < s.columns; ++k) sum += static_cast<double>(o[r * s.columns + k]) * static_cast<double>(o[r * s.columns + k]);
+      return sum;
+    };
+    const auto weight = [&](int64_t r) { return 1 / std::max(std::sqrt(static_cast<double>(v[r])), kSmallestRow); };
+    double before = 0, after = 0;
+    for (int64_t r = 0; r < block.rows; ++r) {
+      const double sum = square(r), old = static_cast<double>(v[r]);
+      v[r] = static_cast<T>(old + (1 - options_.normuon_beta2) * (sum / static_cast<double>(s.columns) - old));
+      before += sum;
+      after += sum * weight(r) * weight(r);
+    }
+    const double same = after > 0 ? std::sqrt(before / after) : 0;
+    for (int64_t r = 0; r < block.rows; ++r)
+      host::muon_apply(w + r * s.columns, o + r * s.columns, s.columns, decay, step * same * weight(r), options_.cautious);
   }
 
   MuonOptions options_;

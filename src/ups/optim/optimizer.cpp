@@ -33,6 +33,7 @@ AdamOptions adam_options(const OptimizerOptions& o, bool decoupled) {
   a.eps = o.eps;
   a.decoupled = decoupled;
   a.amsgrad = o.amsgrad;
+  a.cautious = decoupled && o.cautious_decay;
   return a;
 }
 
@@ -56,6 +57,9 @@ MuonOptions muon_options(const OptimizerOptions& o) {
   m.scale_mode = parse_scale_mode(o.muon_scale_mode);
   m.scale = o.muon_scale.value_or(default_scale(m.scale_mode));
   m.compute = compute_type(o.muon_dtype);
+  m.normuon = o.normuon;
+  m.normuon_beta2 = o.normuon_beta2;
+  m.cautious = o.cautious_decay;
   const std::string& eps = o.muon_eps_mode;
   if (eps == "kj" || (eps == "auto" && m.scale_mode == ScaleMode::kj_compat)) m.eps = EpsMode::kj;
   else if (eps == "clamp") m.eps = EpsMode::clamp;

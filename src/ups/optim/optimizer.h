@@ -43,7 +43,8 @@ class Optimizer {
   // What the next steps multiply every gradient by as they read it, 1 at the start: loss scale and clipping without a pass of their own
   // (grad_clip.h, multiply_on_read). At least 1e-30 in size, so that it is an ordinary float.
   virtual void set_grad_factor(double factor) { grad_factor_ = factor; }
-  // Handles, not copies: "<param>/exp_avg", "/exp_avg_sq", "/max_exp_avg_sq", "/step", "/momentum_buffer".
+  // Handles, not copies: "<param>/exp_avg", "/exp_avg_sq", "/max_exp_avg_sq", "/step", "/momentum_buffer",
+  // "/second_momentum_buffer".
   virtual NamedTensors state() const = 0;
   // The optimizer of one line per family, for the start-up summary.
   virtual std::string summary() const = 0;

@@ -20,6 +20,7 @@ bool uses_key(const OptimizerOptions& o, std::string_view key) {
   if (in(shared)) return true;
   if (in(sgd)) return o.name == "sgd";
   if (o.is_hybrid()) return key != "amsgrad";
+  if (key == "cautious_decay") return o.name == "adamw";
   return in(adam) && (o.name == "adam" || o.name == "adamw");
 }
 

@@ -115,6 +115,8 @@ struct OptimizerOptions {
   std::string muon_dtype = "auto";
   std::string muon_backend = "auto";
   std::string muon_eps_mode = "auto";
+  bool normuon = false;
+  double normuon_beta2 = 0.95;
   bool include_all = false;
   std::vector<std::string> include, exclude;
   std::map<std::string, MuonSplit> muon_split;
@@ -122,6 +124,8 @@ struct OptimizerOptions {
   std::vector<double> betas{0.9, 0.999};
   double eps = 1e-8;
   bool amsgrad = false;
+  // Muon and AdamW
+  bool cautious_decay = false;
   // SGD
   double momentum = 0.9;
   bool nesterov = false;
@@ -167,6 +171,8 @@ struct OptimizerOptions {
     v("muon_eps_mode", s.muon_eps_mode,
       {.doc = "guard of the norm: scale_free none, kj norm + 1e-7, clamp max(norm, 1e-7); auto = kj in kj_compat, else scale_free",
        .choices = {"auto", "scale_free", "kj", "clamp"}});
+    v("normuon", s.normuon, {.doc = "NorMuon: rows of a Muon update get equal size, from an average of their squares; the update keeps its norm"});
+    v("normuon_beta2", s.normuon_beta2, {.doc = "decay rate of NorMuon's average", .min = 0, .max = 1, .open_max = true});
     v("include_all", s.include_all, {.doc = "every trainable tensor of two or more dimensions to Muon"});
     v("include", s.include, {.doc = "patterns of full parameter names that go to Muon (* and ?)"});
     v("exclude", s.exclude, {.doc = "patterns of full parameter names that go to AdamW (* and ?)"});
@@ -174,6 +180,8 @@ struct OptimizerOptions {
     v("betas", s.betas, {.doc = "decay rates of Adam's two moments", .min = 0, .max = 1, .open_max = true});
     v("eps", s.eps, {.doc = "added to the root of Adam's second moment", .min = 0, .max = 1});
     v("amsgrad", s.amsgrad, {.doc = "adam, adamw: use the maximum of the second moments"});
+    v("cautious_decay", s.cautious_decay,
+      {.doc = "muon_hybrid, adamw: decay a weight only where the update moves it towards zero"});
     v("momentum", s.momentum, {.doc = "sgd", .min = 0, .max = 1, .open_max = true});
     v("nesterov", s.nesterov, {.doc = "sgd; needs momentum > 0 and dampening 0"});
     v("dampening", s.dampening, {.doc = "sgd", .min = 0, .max = 1});

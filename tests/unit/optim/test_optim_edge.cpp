@@ -28,8 +28,8 @@ at::Tensor randn(at::IntArrayRef shape, uint64_t seed, at::ScalarType type = at:
 }
 
 std::vector<OptimizerOptions> families() {
-  std::vector<OptimizerOptions> out(8);
-  const char* kNames[] = {"adam", "adamw", "sgd", "sgd", "muon_hybrid", "muon_hybrid", "muon_hybrid", "adamw"};
+  std::vector<OptimizerOptions> out(10);
+  const char* kNames[] = {"adam", "adamw", "sgd", "sgd", "muon_hybrid", "muon_hybrid", "muon_hybrid", "adamw", "muon_hybrid", "muon_hybrid"};
   for (size_t i = 0; i < out.size(); ++i) {
     out[i].name = kNames[i];
     out[i].weight_decay = 0.1;
@@ -39,6 +39,8 @@ std::vector<OptimizerOptions> families() {
   out[5].muon_backend = "batched";
   out[6].muon_dtype = "bf16";
   out[7].amsgrad = true;
+  for (const size_t i : {8, 9}) out[i].normuon = out[i].cautious_decay = true;
+  out[9].muon_backend = "batched";
   return out;
 }
 
