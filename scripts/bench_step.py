@@ -2,11 +2,14 @@
 """Eager PyTorch opponent of tests/bench/bench_step.cpp: one training step of the pdet_unet golden configuration.
 
 Reads weights, inputs and target from the golden bundle, takes five steps (the losses must agree with the C++ program's to 2e-6),
-then times rounds of both programs in turn, one thread each, and prints medians and their ratio.
+then times rounds in turn: the C++ program, eager Python and torch.compile, each at one and two threads. Prints medians and the ratio
+of the fastest eager variant to the fastest C++ one.
 """
 import argparse
+import copy
 import ctypes
 import json
+import os
 import statistics
 import struct
 import subprocess
@@ -140,13 +143,20 @@ class Trainer:
         self.model = Operator(config)
         self.model.load_state_dict(read_safetensors(bundle + ".state.safetensors"))
         self.z, self.dt, self.target = (tensors["input/" + n] for n in ("z", "dt", "target"))
+        self.forward = self.model
         self.params = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(self.params, lr=self.t["lr"], weight_decay=self.t["weight_decay"], fused=True)
         self.ema = [p.detach().clone() for p in self.params]
 
+    def compiled(self):
+        """The same training state behind a compiled forward and backward."""
+        other = copy.copy(self)
+        other.forward = torch.compile(self.model)
+        return other
+
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
-        out = self.model(self.z, self.dt)
+        out = self.forward(self.z, self.dt)
         loss = F.mse_loss(out, self.target)
         loss = loss + 0.05 * F.mse_loss(spectral_magnitude(out), spectral_magnitude(self.target))
         loss.backward()
@@ -163,8 +173,8 @@ def main():
     parser.add_argument("--bundle", required=True, help="path of the golden bundle without extension")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--steps", type=int, default=40, help="training steps per round")
-    args = parser.parse_args()
-    if args.rounds < 9:
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    if (args := parser.parse_args()).rounds < 9:
         parser.error("--rounds must be at least 9: the medians are the result")
     torch.set_num_threads(1)
 
@@ -187,24 +197,48 @@ def main():
     if not worst <= 2e-6:
         sys.exit("bench_step: the losses disagree")
 
-    def python_round(n):
+    def python_round(which, threads, n):
+        torch.set_num_threads(threads)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(n):
-            trainer.step()
+            which.step()
         return (time.perf_counter() - wall) / n * 1e3, (time.process_time() - cpu) / n * 1e3
 
-    python_round(args.steps)
-    ask(f"time {args.steps}")
-    rows = []
+    def cpp_round(threads, n):
+        ask(f"threads {threads}")
+        return tuple(float(x) for x in ask(f"time {n}"))
+
+    counts = [1] if os.cpu_count() == 1 else [1, 2]
+    contenders = {("C++", t): lambda n, t=t: cpp_round(t, n) for t in counts}
+    contenders.update({("Python", t): lambda n, t=t: python_round(trainer, t, n) for t in counts})
+    if not args.no_compile:
+        begin = time.perf_counter()
+        compiled = trainer.compiled()
+        try:
+            compiled.step()
+            print(f"torch.compile took {time.perf_counter() - begin:.0f} s")
+            contenders.update({("compile", t): lambda n, t=t: python_round(compiled, t, n) for t in counts})
+        except Exception as error:  # no compiler or no Python headers on this machine
+            print(f"torch.compile is not possible here: {str(error).strip().splitlines()[0]}")
+    rows = {key: [] for key in contenders}
+    for key, one in contenders.items():
+        one(args.steps)
     for _ in range(args.rounds):
-        rows.append((*(float(x) for x in ask(f"time {args.steps}")), *python_round(args.steps)))
+        for key, one in contenders.items():
+            rows[key].append(one(args.steps))
     cpp.stdin.close()
     cpp.wait()
-    cw, cc, pw, pc = (statistics.median(r[i] for r in rows) for i in range(4))
-    print(f"medians of {args.rounds} interleaved rounds of {args.steps} steps, one thread each, torch {torch.__version__}")
-    print(f"  C++     {cw:7.3f} ms per step   (CPU time {cc:.3f} ms)")
-    print(f"  Python  {pw:7.3f} ms per step   (CPU time {pc:.3f} ms)")
-    print(f"ratio {pw / cw:.2f}x  (CPU time {pc / cc:.2f}x, smallest round {min(r[2] / r[0] for r in rows):.2f}x)")
+    print(f"medians of {args.rounds} interleaved rounds of {args.steps} steps, torch {torch.__version__}")
+    median = {}
+    for key, values in rows.items():
+        median[key] = statistics.median(v[0] for v in values)
+        print(f"  {key[0]:8s}{key[1]} thread{'s' if key[1] > 1 else ' '} {median[key]:8.3f} ms per step   (CPU time {statistics.median(v[1] for v in values):.3f} ms)")
+    best = lambda name: min((k for k in median if k[0] == name), key=median.get, default=None)
+    ours, eager, fast = best("C++"), best("Python"), best("compile")
+    rounds = [p[0] / c[0] for p, c in zip(rows[eager], rows[ours])]
+    print(f"ratio eager / C++ {median[eager] / median[ours]:.2f}x  (each at its best thread count; smallest round {min(rounds):.2f}x)")
+    if fast:
+        print(f"ratio torch.compile / C++ {median[fast] / median[ours]:.2f}x")
 
 
 if __name__ == "__main__":

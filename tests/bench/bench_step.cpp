@@ -1,5 +1,6 @@
 // Times one training step of the reference operator's golden configuration; driven by scripts/bench_step.py over stdin and stdout:
 //   losses N -> N losses of consecutive steps      time N -> wall and CPU milliseconds per step over N steps
+//   threads N -> ok
 // bench_step BUNDLE [plain]: BUNDLE is the path of the golden bundle without extension; plain uses the unfused kernels.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -46,10 +47,10 @@ class Trainer {
   at::Tensor step() {
     const at::Tensor loss = ref::operator_loss(model_, z_, dt_, target_, {}).total;
     loss.backward();
-    const ups::optim::GradPass pass = ups::optim::unscale_and_norm(params_);
-    ups::optim::clip_(params_, pass.norm, 1.0);
-    optimizer_->step(pass.found_inf);
-    ema_->update(pass.found_inf);
+    ups::optim::read_gradients(params_, 1, pass_);
+    ups::optim::multiply_on_read(*optimizer_, pass_.pending * ups::optim::clip_factor(pass_.norm.item<double>(), 1.0));
+    optimizer_->step(pass_.found_inf);
+    ema_->update(pass_.found_inf);
     optimizer_->zero_grad();
     return loss;
   }
@@ -63,6 +64,7 @@ class Trainer {
   ref::LatentOperator model_;
   at::Tensor z_, dt_, target_;
   ups::optim::ParamList params_;
+  ups::optim::GradPass pass_;
   std::unique_ptr<ups::optim::Optimizer> optimizer_;
   std::unique_ptr<ups::optim::Ema> ema_;
 };
@@ -84,7 +86,10 @@ int main(int argc, char** argv) {
     std::string command;
     int n = 0;
     in >> command >> n;
-    if (command == "losses") {
+    if (command == "threads") {
+      at::set_num_threads(n);
+      std::printf("ok\n");
+    } else if (command == "losses") {
       for (int i = 0; i < n; ++i) std::printf("%.9g ", trainer.step().item<double>());
       std::printf("\n");
     } else {

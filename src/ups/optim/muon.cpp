@@ -4,7 +4,9 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <utility>
 
 #include "ups/optim/orth_host.h"
@@ -93,6 +95,15 @@ void Muon::step(const at::Tensor& found_inf) {
 
 std::vector<GroupInfo> Muon::groups() const {
   GroupInfo g{"muon", options_.lr, options_.weight_decay, {}};
+  // The entries of a matrix with orthonormal rows (or columns) have RMS 1/sqrt(max(A, B)).
+  double squares = 0, numbers = 0;
+  for (const auto& s : slots_)
+    for (const MuonBlock& b : s.blocks) {
+      const auto size = static_cast<double>(b.rows * s.columns);
+      squares += size * b.factor * b.factor / static_cast<double>(std::max(b.rows, s.columns));
+      numbers += size;
+    }
+  g.unit_rms = numbers > 0 ? std::sqrt(squares / numbers) : 0;
   for (const auto& p : params_) g.params.push_back(p.name);
   return {g};
 }

@@ -27,6 +27,7 @@ struct GroupInfo {
   double base_lr = 0;     // schedules start from this
   double weight_decay = 0;
   std::vector<std::string> params;
+  double unit_rms = 1;  // RMS of an update at learning rate 1 without decay that the rule aims at; 0 = it aims at none (SGD)
 };
 
 class Optimizer {

@@ -48,7 +48,7 @@ void Sgd::step(const at::Tensor& found_inf) {
 }
 
 std::vector<GroupInfo> Sgd::groups() const {
-  GroupInfo g{"sgd", options_.lr, options_.rule.weight_decay, {}};
+  GroupInfo g{"sgd", options_.lr, options_.rule.weight_decay, {}, 0};
   for (const auto& p : params_) g.params.push_back(p.name);
   return {g};
 }

@@ -7,8 +7,6 @@
 #include <cmath>
 
 #include "ups/core/process.h"
-#include "ups/core/rng.h"
-#include "ups/models/autocast.h"
 
 namespace ups::train {
 namespace {
@@ -29,7 +27,7 @@ NamedTensors copies(const NamedTensors& values) {
   return out;
 }
 
-at::ScalarType amp_type(const std::string& name) { return name == "float16" || name == "fp16" ? at::kHalf : at::kBFloat16; }
+bool half_precision(const std::string& name) { return name == "float16" || name == "fp16"; }
 
 }  // namespace
 
@@ -40,8 +38,9 @@ Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at:
     if (p.tensor.requires_grad()) params_.push_back(p);
   optimizer_ = optim::make_optimizer(settings_.optimizer, params_);
   ema_ = make_ema(settings_, stage_.module());
+  if (hooks_.metrics && !settings_.reference_semantics) stats_ = std::make_unique<optim::UpdateStats>(*optimizer_);
   optim::GradScalerOptions scaler;
-  scaler.enabled = settings_.amp && amp_type(settings_.amp_dtype) == at::kHalf;
+  scaler.enabled = settings_.amp && half_precision(settings_.amp_dtype);
   scaler_ = optim::GradScaler(scaler);
   std::vector<double> base;
   for (const auto& g : optimizer_->groups()) base.push_back(g.base_lr);
@@ -58,79 +57,6 @@ Trainer::~Trainer() = default;
 int64_t Trainer::planned_updates() const {
   const int64_t per_epoch = (batches_.batches() + settings_.accum_steps - 1) / settings_.accum_steps;
   return per_epoch * settings_.epochs;
-}
-
-void Trainer::set_learning_rates() {
-  if (plateau_) {
-    optimizer_->set_lrs(plateau_->lrs());
-    return;
-  }
-  const int64_t i = settings_.scheduler.counts_steps() ? state_.updates : state_.epoch;
-  std::vector<double> lrs;
-  for (auto& s : sequences_) lrs.push_back(s.at(i));
-  optimizer_->set_lrs(lrs);
-}
-
-void Trainer::clip(const optim::GradPass& pass) {
-  using Clip = StageSettings::Clip;
-  if (!device_.is_cpu()) {
-    if (settings_.clip == Clip::fixed) optim::clip_(params_, pass.norm, settings_.clip_norm);
-    if (settings_.clip == Clip::ema) ema_clip_.clip(params_, pass);
-    return;
-  }
-  // The optimizer multiplies as it reads: no second pass over the gradients.
-  double factor = 1;
-  if (settings_.clip == Clip::fixed) factor = optim::clip_factor(pass.norm.item<double>(), settings_.clip_norm);
-  if (settings_.clip == Clip::ema) factor = ema_clip_.coefficient(pass).item<double>();
-  optim::multiply_on_read(*optimizer_, pass.pending * factor);
-}
-
-Trainer::StepResult Trainer::update() {
-  // 1 draw
-  const int64_t count = std::min(settings_.accum_steps, batches_.batches() - state_.batch);
-  std::vector<TensorBatch> group;
-  StepResult result;
-  for (int64_t i = 0; i < count; ++i) {
-    group.push_back(batches_.get(state_.epoch, state_.batch + i));
-    result.samples += group.back().size();
-  }
-  result.micro_batches = count;
-  // 2 forward and backward
-  const double planned = static_cast<double>(std::max<int64_t>(1, planned_updates()));
-  for (int64_t i = 0; i < count; ++i) {
-    const TensorBatch& batch = group[static_cast<size_t>(i)];
-    StepContext context{state_.epoch, state_.batch + i, std::min(1.0, static_cast<double>(state_.updates) / planned), 0};
-    context.noise_key = mix_seed(mix_seed(sub_seed(settings_.seed, settings_.stage), static_cast<uint64_t>(state_.epoch)),
-                                 static_cast<uint64_t>(context.batch));
-    const double weight = settings_.reference_semantics ? 1.0 / static_cast<double>(settings_.accum_steps)
-                                                        : static_cast<double>(batch.size()) / static_cast<double>(result.samples);
-    Loss loss;
-    {
-      const models::AutocastGuard autocast(device_.type(), settings_.amp, amp_type(settings_.amp_dtype));
-      loss = stage_.loss(batch, context);
-    }
-    scaler_.scale(count == 1 && weight == 1.0 ? loss.total : loss.total * weight).backward();
-    // The reference logs the plain mean over micro-batches; otherwise samples count equally.
-    const at::Tensor share = loss.total.detach().to(at::kDouble) *
-                         (settings_.reference_semantics ? 1.0 : weight * static_cast<double>(count));
-    result.loss = result.loss.defined() ? result.loss + share : share;
-    result.parts = std::move(loss.parts);
-  }
-  // 3 unscale, norm, finite flag
-  const optim::GradPass pass = device_.is_cpu() ? scaler_.read("optimizer", params_) : scaler_.unscale("optimizer", params_);
-  result.norm = pass.norm;
-  result.found_inf = at::maximum(pass.found_inf, at::isfinite(result.loss).logical_not().to(at::kFloat));
-  // 4 clip, rates, step, average
-  clip(pass);
-  set_learning_rates();
-  scaler_.step("optimizer");
-  optimizer_->step(result.found_inf);
-  if (ema_) ema_->update(result.found_inf);
-  scaler_.update();
-  if (!device_.is_cpu()) stage_.after_update(result.found_inf);
-  // 5
-  optimizer_->zero_grad();
-  return result;
 }
 
 bool Trainer::validation_due() const {

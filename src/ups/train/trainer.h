@@ -19,6 +19,7 @@
 #include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/schedule.h"
+#include "ups/optim/update_stats.h"
 #include "ups/train/run_state.h"
 #include "ups/train/stage.h"
 #include "ups/train/stage_settings.h"
@@ -82,6 +83,7 @@ class Trainer {
  private:
   struct StepResult {
     at::Tensor loss, norm, found_inf;
+    at::Tensor groups;  // optim::UpdateStats of an update that gets a record
     int64_t samples = 0, micro_batches = 0;
     std::vector<std::pair<std::string, at::Tensor>> parts;
   };
@@ -90,9 +92,10 @@ class Trainer {
   // loop does not wait: until then a skipped update counts as made, also for the learning rate.
   void account(const StepResult& result);
   void settle();
-  void count_update(double loss, double norm, int64_t micro_batches);
+  void count_update(double loss, double norm, int64_t micro_batches, std::span<const double> groups);
   void count_skip();
-  void log_step();
+  bool step_record_due(int64_t update) const;
+  void log_step(std::span<const double> groups);
   void clip(const optim::GradPass& pass);
   void set_learning_rates();
   void close_epoch();                        // validation, record, best, patience, scheduler
@@ -111,6 +114,7 @@ class Trainer {
   optim::ParamList params_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<optim::Ema> ema_;
+  std::unique_ptr<optim::UpdateStats> stats_;  // where records are wanted
   optim::GradScaler scaler_;
   optim::EmaClip ema_clip_;
   std::unique_ptr<optim::Plateau> plateau_;

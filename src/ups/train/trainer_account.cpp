@@ -28,22 +28,25 @@ void Trainer::account(const StepResult& r) {
 void Trainer::settle() {
   if (pending_.empty()) return;
   std::vector<at::Tensor> numbers;
-  for (const auto& r : pending_)
-    for (const auto& t : {r.found_inf, r.loss, r.norm}) numbers.push_back(t.detach().reshape({}).to(at::kDouble));
+  for (const auto& r : pending_) {
+    for (const auto& t : {r.found_inf, r.loss, r.norm}) numbers.push_back(t.detach().reshape({1}).to(at::kDouble));
+    if (r.groups.defined()) numbers.push_back(r.groups.reshape({-1}));
+  }
   // On a GPU one read for many updates: the only place where the loop waits for the device.
-  const at::Tensor host = at::stack(numbers).view({-1, 3}).to(at::kCPU);
-  const auto value = host.accessor<double, 2>();
+  const at::Tensor host = at::cat(numbers).to(at::kCPU);
+  const double* value = host.const_data_ptr<double>();
   const std::vector<StepResult> settled = std::move(pending_);
   pending_.clear();
   state_.updates -= static_cast<int64_t>(settled.size());
-  for (size_t i = 0; i < settled.size(); ++i) {
-    const auto k = static_cast<int64_t>(i);
-    if (value[k][0] != 0) count_skip();
-    else count_update(value[k][1], value[k][2], settled[i].micro_batches);
+  for (const StepResult& r : settled) {
+    const size_t groups = r.groups.defined() ? static_cast<size_t>(r.groups.numel()) : 0;
+    if (value[0] != 0) count_skip();
+    else count_update(value[1], value[2], r.micro_batches, {value + 3, groups});
+    value += 3 + groups;
   }
 }
 
-void Trainer::count_update(double loss, double norm, int64_t micro_batches) {
+void Trainer::count_update(double loss, double norm, int64_t micro_batches, std::span<const double> groups) {
   state_.updates += 1;
   state_.skipped_in_a_row = 0;
   last_loss_ = loss / static_cast<double>(micro_batches);
@@ -53,7 +56,7 @@ void Trainer::count_update(double loss, double norm, int64_t micro_batches) {
   state_.norm_sum += norm;
   state_.norm_count += 1;
   if (device_.is_cpu()) stage_.after_update({});
-  log_step();
+  log_step(groups);
 }
 
 void Trainer::count_skip() {
@@ -73,12 +76,26 @@ void Trainer::count_skip() {
                 "lower the learning rate or set grad_clip; the last good checkpoint is kept");
 }
 
-void Trainer::log_step() {
+bool Trainer::step_record_due(int64_t update) const {
   const int64_t every = std::max<int64_t>(1, planned_updates() / kStepRecords);
-  if (!hooks_.metrics || settings_.reference_semantics || state_.updates % every != 0) return;
+  return hooks_.metrics && !settings_.reference_semantics && update % every == 0;
+}
+
+void Trainer::log_step(std::span<const double> groups) {
+  if (!step_record_due(state_.updates)) return;
   const std::string s = stage_.log_name() + "/";
-  hooks_.metrics(io::JsonLine().add("kind", "step").add("stage", stage_.log_name()).add(s + "loss", last_loss_).add(s + "grad_norm", last_norm_)
-                     .add(s + "lr", optimizer_->lrs().empty() ? 0.0 : optimizer_->lrs()[0]).add("update", state_.updates));
+  io::JsonLine line;
+  line.add("kind", "step").add("stage", stage_.log_name()).add(s + "loss", last_loss_).add(s + "grad_norm", last_norm_);
+  line.add(s + "lr", optimizer_->lrs().empty() ? 0.0 : optimizer_->lrs()[0]).add("update", state_.updates);
+  const auto infos = optimizer_->groups();
+  const auto lrs = optimizer_->lrs();
+  for (size_t g = 0; g * optim::UpdateStats::kCount < groups.size(); ++g) {
+    const double* value = groups.data() + g * optim::UpdateStats::kCount;
+    const std::string suffix = "_" + infos[g].name;
+    line.add(s + "grad_norm" + suffix, value[0]).add(s + "weight_rms" + suffix, value[1]).add(s + "update_rms" + suffix, value[2]);
+    if (infos[g].unit_rms > 0) line.add(s + "update_rms_nominal" + suffix, lrs[g] * infos[g].unit_rms);
+  }
+  hooks_.metrics(line);
 }
 
 void Trainer::log_epoch(double loss, double norm, const std::optional<Validation>& validation, double seconds) {

@@ -8,6 +8,7 @@
 #include "ups/optim/ns_schedule.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orthogonalize.h"
+#include "ups/optim/update_stats.h"
 
 using namespace ups;
 using namespace ups::optim;
@@ -141,4 +142,35 @@ TEST_CASE("cautious AdamW on the path of devices") {
   CHECK(at::equal(decayed.eq(plain).logical_not(), towards_zero));
   CHECK((decayed - plain).masked_select(towards_zero).mul(start.masked_select(towards_zero)).lt(0).all().item<bool>());
   CHECK(at::equal(run(2, at::ones({})), start));
+}
+
+TEST_CASE("statistics of an update per group") {
+  OptimizerOptions o;
+  o.name = "muon_hybrid";
+  o.lr = 0.01;
+  o.muon_ns_iters = 8;
+  const ParamList p{{"w", randn({8, 32}, 1).set_requires_grad(true), Role::hidden}, {"b", randn({50}, 2).set_requires_grad(true), Role::hidden}};
+  auto optimizer = make_optimizer(o, p);
+  const auto groups = optimizer->groups();
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].unit_rms == Approx(0.2));  // match_rms: 0.2 sqrt(max(A, B)) times entries of size 1/sqrt(max(A, B))
+  CHECK(groups[1].unit_rms == 1);
+  UpdateStats stats(*optimizer);
+  const at::Tensor g = randn({8, 32}, 3), h = randn({50}, 4);
+  p[0].tensor.mutable_grad() = g * 4;
+  p[1].tensor.mutable_grad() = h * 4;
+  stats.before(0.25);
+  optimizer->set_grad_factor(0.25);
+  optimizer->step();
+  const at::Tensor s = stats.after();
+  REQUIRE(s.sizes() == at::IntArrayRef({2, UpdateStats::kCount}));
+  const auto value = [&](int64_t row, int64_t column) { return s[row][column].item<double>(); };
+  CHECK(value(0, 0) == Approx(g.norm().item<double>()));
+  CHECK(value(1, 0) == Approx(h.norm().item<double>()));
+  CHECK(value(0, 1) == Approx(p[0].tensor.detach().square().mean().sqrt().item<double>()));
+  CHECK(value(0, 2) == Approx(0.01 * 0.2).epsilon(0.03));
+  CHECK(value(1, 2) == Approx(0.01).epsilon(1e-4));  // Adam's first step
+  stats.before(1);
+  optimizer->step(at::ones({}));
+  CHECK(stats.after().select(1, 2).abs().max().item<double>() == 0);
 }
