@@ -1,4 +1,5 @@
 """Tables and plots of scripts/muon_study.py: rewrites docs/explanation/muon.md between its markers and docs/images/muon_*.svg."""
+import json
 import math
 import os
 import re
@@ -55,24 +56,27 @@ class View:
         return [crossing(c["curve"], self.level()) for c in self.seeds(kind)] if self.level() else []
 
     def overhead(self):
-        """Median over pairs of cells run one after the other: Muon's CPU time per update over AdamW's."""
-        pairs = [(c, self.study.cells.get(k.replace("-muon-", "-adamw-"))) for k, c in self.study.cells.items() if k.startswith(self.name + "-muon-")]
-        ratios = [m["cpu_s"] / m["updates"] / (a["cpu_s"] / a["updates"]) for m, a in pairs if a]
-        return (statistics.median(ratios), len(ratios)) if ratios else (None, 0)
+        """CPU seconds per update: AdamW's, Muon's; {} before they are measured."""
+        path = self.study.out / f"overhead_{self.name}.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
 
 def table(head, rows):
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + ["| " + " | ".join(r) + " |" for r in rows] + [""]
 
 
-def grid_table(views, grid):
-    rows = []
+def grid_table(views):
+    rows, kinds = [], ("adamw", "muon")
+    rates = sorted({lr for v in views for kind in kinds for lr in v.study.rates(v.name, kind)})
     for v in views:
-        for kind in ("adamw", "muon"):
-            cells = [(v.seeds(kind, lr) or [None])[0] for lr in grid]
-            text = ["missing" if c is None else f"**{num(c['final'])}**" if c["lr"] == v.rate[kind] else num(c["final"]) for c in cells]
+        for kind in kinds:
+            text = []
+            for lr in rates:
+                cells = [c for c in v.seeds(kind, lr) if c["seed"] == 0]
+                shown = num(cells[0]["final"]) if cells else "missing" if lr in v.study.rates(v.name, kind) else ""
+                text.append(f"**{shown}**" if cells and lr == v.rate[kind] else shown)
             rows.append([TITLES[v.name], NAMES[kind], *text])
-    return table(["set", "optimizer"] + [f"lr {lr:g}" for lr in grid], rows)
+    return table(["set", "optimizer"] + [f"lr {lr:g}" for lr in rates], rows)
 
 
 def main_table(views):
@@ -80,80 +84,72 @@ def main_table(views):
     for v in views:
         for kind in ("adamw", "muon"):
             cells = v.seeds(kind)
-            reach = v.to_level(kind)
-            tests = [c.get("test") or {} for c in cells]
-            got = [(r, c) for r, c in zip(reach, cells) if r is not None]
-            rows.append([
-                TITLES[v.name], f"{NAMES[kind]} {num(v.rate[kind])}", str(len(cells)), spread([c["final"] for c in cells]),
-                spread([c["train_loss"] for c in cells]),
-                "reference" if kind == "adamw" else spread(reach) if got and len(got) == len(cells) else f"{len(got)} of {len(cells)} reach it",
-                num(statistics.mean(c["updates"] for c in cells), 4) if cells else "-",
-                spread([r * c["cpu_s"] / c["updates"] for r, c in got]) if kind == "muon" else spread([c["cpu_s"] for c in cells]),
-                spread([r * c["wall_s"] / c["updates"] for r, c in got]) if kind == "muon" else spread([c["wall_s"] for c in cells]),
-                spread([t.get("one_step_nrmse") for t in tests]), spread([t.get("rollout_nrmse") for t in tests])])
-    return table(["set", "optimizer, lr", "seeds", "final validation error", "train loss", "updates to AdamW's final error", "of",
+            if not cells:
+                continue
+            total, tests = cells[0]["updates"], [c.get("test") or {} for c in cells]
+            used = [total] * len(cells) if kind == "adamw" else v.to_level(kind) or [None]
+            reached = [(u, c) for u, c in zip(used, cells) if u is not None]
+            shown = f"{spread(used)} of {total}" if None not in used else f"{len(reached)} of {len(cells)} seeds reach it"
+            rows.append([TITLES[v.name], f"{NAMES[kind]} {v.rate[kind]:g}", str(len(cells)), spread([c["final"] for c in cells]),
+                         spread([c["train_loss"] for c in cells]), f"{total} of {total}" if kind == "adamw" else shown,
+                         spread([u * c["cpu_s"] / total for u, c in reached]), spread([u * c["wall_s"] / total for u, c in reached]),
+                         spread([t.get("one_step_nrmse") for t in tests]), spread([t.get("rollout_nrmse") for t in tests])])
+    return table(["set", "optimizer, rate", "seeds", "final validation error", "train loss", "updates to AdamW's final error",
                   "CPU-s until then", "wall s until then", "test one-step nRMSE", "test rollout nRMSE"], rows)
 
 
 def other_table(views):
     rows = []
     for v in views:
-        def add(what, cells):
-            rows.append([TITLES[v.name], what, str(len(cells)), num(cells[0]["updates"], 4) if cells else "missing",
-                         spread([c["final"] for c in cells]), spread([c["train_loss"] for c in cells]), spread([c["cpu_s"] for c in cells])])
+        lines = []
         for kind in ("adamw", "muon"):
-            add(f"{NAMES[kind]}, batch 8", v.seeds(kind)[:1])
-            add(f"{NAMES[kind]}, batch 16, same samples", v.seeds(kind + "_batch2"))
-        add("Muon, cosine over half the updates", v.seeds("muon_half"))
-        add("AdamW, all updates", v.seeds("adamw"))
-        add("Muon as in ups_operator.yaml: lr 1e-3, decay .03", v.seeds("muon_plan", 1e-3))
-        add("Muon at its rate, `original` instead of `match_rms`", v.seeds("muon_original", v.rate["muon"]))
-    return table(["set", "cell", "seeds", "updates", "final validation error", "train loss", "CPU-s"], rows)
+            lines.append((f"{NAMES[kind]}, batch 8", v.seeds(kind)[:1]))
+            lines.append((f"{NAMES[kind]}, batch 16, the same samples", v.seeds(kind + "_batch2")))
+        lines += [("AdamW, all updates", v.seeds("adamw")), ("Muon, all updates", v.seeds("muon")),
+                  ("Muon, cosine over half the updates", v.seeds("muon_half")),
+                  ("Muon as in ups_operator.yaml: rate 1e-3, decay .03", v.seeds("muon_plan", 1e-3)),
+                  ("Muon, `original` instead of `match_rms`, rate unchanged", v.seeds("muon_original", v.rate["muon"]))]
+        for what, cells in lines:
+            if cells:
+                rows.append([TITLES[v.name], what, str(len(cells)), str(cells[0]["updates"]), spread([c["final"] for c in cells]),
+                             spread([c["train_loss"] for c in cells]), spread([c["cpu_s"] for c in cells])])
+    return table(["set", "cells", "seeds", "updates", "final validation error", "train loss", "CPU-s"], rows)
 
 
-def holds(value):
-    return "-" if value is None else "yes" if value else "no"
+def holds(values, limit):
+    return "yes" if max(values) < limit else "on average" if statistics.mean(values) < limit else "no"
 
 
 def criteria_table(views):
-    """The plan's criteria beside what was measured."""
+    """The plan's criteria beside what was measured; only sets whose three seeds are complete."""
     rows = []
     for v in views:
-        adamw, muon, level = v.seeds("adamw"), v.seeds("muon"), v.level()
-        full = len(adamw) == 3 and len(muon) == 3
-        mean = lambda cells, key: statistics.mean(c[key] for c in cells)  # noqa: E731
-        if v.name == "burgers":
-            values = [c["val_one_step"] for c in muon]
-            rows.append(["loss < 1e-3", TITLES[v.name],
-                         f"validation one-step nRMSE {spread(values)}, its square {num(statistics.mean(x * x for x in values) if values else None)}; "
-                         f"AdamW {spread([c['val_one_step'] for c in adamw])}", holds(full and max(values) < 1e-3 if full else None)])
-            rows.append(["", "", f"training loss as logged (1 = persistence) {spread([c['train_loss'] for c in muon])}; "
-                         f"AdamW {spread([c['train_loss'] for c in adamw])}", holds(max(c["train_loss"] for c in muon) < 1e-3 if full else None)])
-        else:
-            rows.append(["loss < 1e-3", TITLES[v.name], f"validation nRMSE {spread([c['final'] for c in muon])}, its square "
-                         f"{num(statistics.mean(c['final'] ** 2 for c in muon) if muon else None)}; AdamW {spread([c['final'] for c in adamw])}",
-                         holds(max(c["final"] for c in muon) < 1e-3 if full else None)])
-        reach = v.to_level("muon")
-        factor = [c["updates"] / r for r, c in zip(reach, muon) if r]
-        half = v.seeds("muon_half")
-        rows.append(["1.5 to 2x fewer epochs", TITLES[v.name],
-                     f"AdamW's final error after {spread(factor)}x fewer updates; with the cosine over half the updates Muon ends at "
-                     f"{spread([c['final'] for c in half])}, AdamW with all of them at {num(level)}",
-                     "-" if not full or len(half) < 3 else "yes, 2x" if mean(half, "final") <= level else
-                     "yes, 1.5x" if len(factor) == 3 and min(factor) >= 1.5 else "no"])
-        ratio, pairs = v.overhead()
-        rows.append(["overhead", TITLES[v.name], f"CPU time per update {num(ratio)}x AdamW's (median of {pairs} pairs of neighbouring cells)",
-                     "reported"])
-        tests = [[(c.get("test") or {}) for c in cells] for cells in (muon, adamw)]
-        for key, what in (("one_step_nrmse", "one-step nRMSE" if v.name == "burgers" else "nRMSE"), ("rollout_nrmse", "rollout nRMSE")):
-            m, a = ([t.get(key) for t in ts] for ts in tests)
-            if v.name == "darcy" and key == "rollout_nrmse":
-                continue
-            ready = full and None not in m + a
-            rows.append(["nRMSE below AdamW's", TITLES[v.name], f"test {what} {spread(m)}; AdamW {spread(a)}"
-                         + (f": {num(statistics.mean(m) / statistics.mean(a), 2)}x" if ready else ""),
-                         "-" if not ready else "yes, every seed" if max(m) < min(a) else "on average" if statistics.mean(m) < statistics.mean(a) else "no"])
-    return table(["criterion", "set", "measured (mean, smallest to largest of 3 seeds)", "holds"], rows)
+        adamw, muon, level, name = v.seeds("adamw"), v.seeds("muon"), v.level(), TITLES[v.name]
+        if len(adamw) < 3 or len(muon) < 3:
+            continue
+        pick = lambda key: [[c[key] for c in cells] for cells in (muon, adamw)]  # noqa: E731
+        losses = [("validation one-step nRMSE", "val_one_step"), ("training loss (1 = persistence)", "train_loss")]
+        for what, key in losses if v.name == "burgers" else [("validation nRMSE", "final"), ("training loss", "train_loss")]:
+            m, a = pick(key)
+            rows.append(["loss < 1e-3", name, f"{what} {spread(m)}; AdamW {spread(a)}", holds(m, 1e-3)])
+        factors = [c["updates"] / u if u else None for u, c in zip(v.to_level("muon"), muon)]
+        rows.append(["1.5 to 2x fewer epochs", name, f"AdamW's final error with {spread(factors)}x fewer updates",
+                     "no" if None in factors or statistics.mean(factors) < 1.5 else "yes" if min(factors) >= 1.5 else "on average"])
+        half = [c["final"] for c in v.seeds("muon_half")]
+        if len(half) == 3:
+            rows.append(["", name, f"half the updates, cosine over them: {spread(half)}; AdamW with all {num(level)}",
+                         "yes, 2x" if max(half) < level else "on average" if statistics.mean(half) < level else "no"])
+        ms = v.overhead()
+        if ms:
+            rows.append(["overhead", name, f"{num(ms['muon'] * 1e3)} CPU-ms per update against {num(ms['adamw'] * 1e3)} "
+                         "(smallest of 5 alternating runs of 100 updates)", f"{num(ms['muon'] / ms['adamw'])}x"])
+        for what, key in (("one-step nRMSE", "one_step_nrmse"), ("rollout nRMSE", "rollout_nrmse")):
+            m, a = ([(c.get("test") or {}).get(key) for c in cells] for cells in (muon, adamw))
+            if None not in m + a:
+                rows.append(["nRMSE below AdamW's", name, f"test {what} {spread(m)}; AdamW {spread(a)}",
+                             f"{'yes, every seed' if max(m) < min(a) else holds(m, statistics.mean(a))}: "
+                             f"{num(statistics.mean(m) / statistics.mean(a), 2)}x"])
+    return table(["criterion", "set", "measured, Muon first: mean (smallest to largest of 3 seeds)", "holds"], rows)
 
 
 def svg(v):
@@ -175,7 +171,8 @@ def svg(v):
         for m in range(1, 10):
             if lo <= math.log10(m) + exponent <= hi:
                 y = py(m * 10.0 ** exponent)
-                out.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{"#e2e5e9" if m == 1 else "#f2f3f5"}"/>')
+                grey = "#e2e5e9" if m == 1 else "#f2f3f5"
+                out.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{grey}"/>')
                 if m in (1, 2, 5):
                     out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" font-size="12">{m * 10.0 ** exponent:g}</text>')
     step = 10 ** math.floor(math.log10(x1)) / 2
@@ -185,7 +182,8 @@ def svg(v):
     out.append(f'<text x="{(left + width - right) / 2:.1f}" y="{height - 10}" text-anchor="middle" font-size="12">updates</text>')
     if v.level():
         y = py(v.level())
-        out.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{COLOURS["adamw"]}" stroke-dasharray="2 4"/>')
+        grey = COLOURS["adamw"]
+        out.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{grey}" stroke-dasharray="2 4"/>')
     for i, (kind, cs) in enumerate(curves.items()):
         points = [(row[0][0], [p[1] for p in row]) for row in zip(*cs)]
         band = [f"{px(u):.1f},{py(max(e)):.1f}" for u, e in points] + [f"{px(u):.1f},{py(min(e)):.1f}" for u, e in reversed(points)]
@@ -195,29 +193,35 @@ def svg(v):
         out.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS[kind]}" stroke-width="2"{dash}/>')
         label = f"{NAMES[kind]} {v.rate[kind.split('_')[0]]:g}" + (", half the updates" if kind == "muon_half" else "")
         y = top + 14 + 22 * i
-        out.append(f'<line x1="{width - right + 14}" x2="{width - right + 38}" y1="{y - 4}" y2="{y - 4}" stroke="{COLOURS[kind]}" stroke-width="2"{dash}/>')
+        out.append(f'<line x1="{width - right + 14}" x2="{width - right + 38}" y1="{y - 4}" y2="{y - 4}" stroke="{COLOURS[kind]}" '
+                   f'stroke-width="2"{dash}/>')
         out.append(f'<text x="{width - right + 44}" y="{y}" font-size="12">{label}</text>')
-    out.append(f'<text x="{width - right + 14}" y="{top + 14 + 22 * len(curves)}" font-size="11" fill="#5b6470">band: range of {len(cs)} seeds</text>')
-    out.append(f'<text x="{width - right + 14}" y="{top + 32 + 22 * len(curves)}" font-size="11" fill="#5b6470">dotted: AdamW\'s final error</text>')
+    for i, note in enumerate((f"band: range of {len(curves['muon'])} seeds", "dotted: AdamW's final error")):
+        out.append(f'<text x="{width - right + 14}" y="{top + 14 + 22 * len(curves) + 18 * i}" font-size="11" fill="#5b6470">{note}</text>')
     return "\n".join(out) + "\n</svg>\n"
 
 
-def report(study, docs, sets, grid):
+def report(study, docs, sets):
     views = [View(study, name) for name in sets]
     version = subprocess.run([str(study.bin / "ups-train"), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     cpu = sum(c["process_cpu_s"] + c.get("test_cpu_s", 0) for c in study.cells.values())
-    wanted = [f"{n}-{k}-{lr:g}-{s}" if lr else f"{n}-{k}-best-{s}" for n, k, lr, s in study.plan()]
+    cpu += sum(v.overhead().get("cpu_s", 0) for v in views)
+    wanted = list(dict.fromkeys(f"{n}-{k}-{lr:g}-{s}" if lr else f"{n}-{k}-best-{s}" for n, k, lr, s in study.plan()))
     missing = [w for w in wanted if w not in study.cells]
     text = [f"{len(wanted) - len(missing)} of {len(wanted)} cells, {cpu / 60:.0f} CPU-minutes in all, {version}, one thread per cell. "
             "Ranges are smallest to largest of the seeds."]
-    if missing:
-        text.append(f"**Missing: {', '.join(missing)}**")
-    text += ["", "Final validation error of the grid, seed 0 (bold: the rate that was taken):", ""] + grid_table(views, grid)
+    text += ["", f"**Missing: {', '.join(missing)}**"] if missing else []
+    text += ["", "Final validation error of the grid, seed 0 (bold: the rate that was taken):", ""] + grid_table(views)
     text += ["At the chosen rates:", ""] + main_table(views)
-    text += ["![validation error over updates, Burgers](../images/muon_burgers.svg)", "![validation error over updates, Darcy](../images/muon_darcy.svg)",
-             "", "Twice the batch, half the updates, and other settings of Muon:", ""] + other_table(views)
+    for v in views:
+        picture, path = svg(v), docs / f"images/muon_{v.name}.svg"
+        if picture:
+            path.write_text(picture, encoding="utf-8")
+            text += [f"![{TITLES[v.name]}: validation error over updates](../images/{path.name})", ""]
+    text += ["Twice the batch, half the updates, other settings of Muon:", ""] + other_table(views)
     text += ["The plan's criteria:", ""] + criteria_table(views)
-    text += ["The command of one cell (OUT: the folder of the study):", "", "    " + next(iter(study.cells.values()))["command"], ""] if study.cells else []
+    command = re.sub(r" --(?!set)", r" \\\n      --", next(iter(study.cells.values()))["command"])
+    text += ["One cell (OUT: the folder of the study):", "", "    " + command, ""]
     page = docs / "explanation/muon.md"
     old = page.read_text(encoding="utf-8")
     if not MARK.search(old):
@@ -225,8 +229,4 @@ def report(study, docs, sets, grid):
     part = page.with_suffix(".part")
     part.write_text(MARK.sub(lambda m: m[1] + "\n".join(text) + "\n" + m[2], old), encoding="utf-8")
     os.replace(part, page)
-    for v in views:
-        picture = svg(v)
-        if picture:
-            (docs / f"images/muon_{v.name}.svg").write_text(picture, encoding="utf-8")
     print(f"{page}: {len(wanted) - len(missing)} of {len(wanted)} cells, {cpu / 60:.1f} CPU-minutes")
