@@ -1,22 +1,30 @@
-// Muon on CPU memory, fp32 or fp64 weights (fp32 ones also with bf16 products): one matrix = one task on one thread. Momentum and norm in
-// one pass over G and M, decay and update in one over W. Nothing is allocated after the first step.
+// Muon on CPU memory, fp32 or fp64 weights (fp32 ones also with bf16 products): one matrix, or a stack of small equal ones, is a task
+// on one thread. Momentum and norm in one pass over G and M, decay and update in one over W. Nothing is allocated after the first step.
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 #include <type_traits>
 #include <utility>
 
 #include "ups/optim/muon_backend.h"
 #include "ups/optim/orth_host.h"
+#include "ups/optim/orth_lanes.h"
 #include "ups/optim/parallel.h"
 
 namespace ups::optim {
 namespace {
 
-struct Task {
+struct Matrix {
   size_t slot;
   size_t block;
+};
+
+// Matrices that are orthogonalized together, of one shape: one, or up to a vector's lanes.
+struct Task {
+  std::vector<Matrix> matrices;
   double cost;
 };
 
@@ -25,14 +33,22 @@ class MuonHost final : public MuonBackend {
   MuonHost(const MuonOptions& options, std::vector<MuonSlot>& slots, std::vector<size_t> members)
       : options_(options), slots_(slots), members_(std::move(members)) {
     if (options.compute == at::kBFloat16) math_ = host::OrthMath::bf16;
+    std::map<std::array<int64_t, 2>, std::vector<Matrix>> stacks;  // those that can share vectors
     for (const size_t i : members_) {
       const MuonSlot& s = slots_[i];
       for (size_t b = 0; b < s.blocks.size(); ++b) {
-        const int64_t rows = s.blocks[b].rows, m = std::min(rows, s.columns), n = std::max(rows, s.columns);
-        tasks_.push_back({i, b, static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(n)});
-        const int64_t numbers = rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant);
-        const auto bytes = static_cast<size_t>(numbers) * s.w.element_size();
-        workspace_doubles_ = std::max(workspace_doubles_, bytes / sizeof(double) + 1);
+        const int64_t rows = s.blocks[b].rows;
+        if (lanes(s, rows) > 1) stacks[{rows, s.columns}].push_back({i, b});
+        else add_task({{i, b}});
+      }
+    }
+    for (const auto& [shape, matrices] : stacks) {
+      const auto count = static_cast<size_t>(lanes(slots_[matrices[0].slot], shape[0]));
+      for (size_t k = 0; k < matrices.size(); k += count) {
+        const auto end = std::min(matrices.size(), k + count);
+        if (2 * (end - k) >= count) add_task({matrices.begin() + static_cast<int64_t>(k), matrices.begin() + static_cast<int64_t>(end)});
+        else  // mostly empty vectors
+          for (size_t j = k; j < end; ++j) add_task({matrices[j]});
       }
     }
     // Big ones first: the threads finish together.
@@ -63,28 +79,79 @@ class MuonHost final : public MuonBackend {
   }
 
  private:
+  int64_t lanes(const MuonSlot& s, int64_t rows) const {
+    const bool single = s.w.scalar_type() == at::kFloat && math_ == host::OrthMath::own;
+    return single ? host::orth_lanes(rows, s.columns, options_.variant, options_.schedule.steps.size()) : 0;
+  }
+
+  void add_task(std::vector<Matrix> matrices) {
+    const MuonSlot& s = slots_[matrices[0].slot];
+    const int64_t rows = s.blocks[matrices[0].block].rows, m = std::min(rows, s.columns), n = std::max(rows, s.columns);
+    const bool stack = matrices.size() > 1;
+    const int64_t numbers = stack ? lanes(s, rows) * host::orth_lanes_stride(rows, s.columns) + host::orth_lanes_workspace(rows, s.columns)
+                                  : rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant);
+    workspace_doubles_ = std::max(workspace_doubles_, static_cast<size_t>(numbers) * s.w.element_size() / sizeof(double) + 1);
+    const double cost = static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(n);
+    tasks_.push_back({std::move(matrices), cost * static_cast<double>(stack ? lanes(s, rows) : 1)});
+  }
+
   void run(const Task& task, double* workspace, double lr) {
-    if (!slots_[task.slot].grad.defined()) return;
-    if (slots_[task.slot].w.scalar_type() == at::kFloat) run_typed(task, reinterpret_cast<float*>(workspace), lr);
-    else run_typed(task, workspace, lr);
+    const MuonSlot& first = slots_[task.matrices[0].slot];
+    if (task.matrices.size() > 1) run_stack(task, reinterpret_cast<float*>(workspace), lr);
+    else if (!first.grad.defined()) return;
+    else if (first.w.scalar_type() == at::kFloat) run_typed(task.matrices[0], reinterpret_cast<float*>(workspace), lr);
+    else run_typed(task.matrices[0], workspace, lr);
+  }
+
+  void run_stack(const Task& task, float* u, double lr) {
+    std::array<double, kMaxLanes> sums{};
+    std::array<Matrix, kMaxLanes> active{};
+    const MuonSlot& first = slots_[task.matrices[0].slot];
+    const int64_t rows = first.blocks[task.matrices[0].block].rows, stride = host::orth_lanes_stride(rows, first.columns);
+    size_t count = 0;
+    for (const Matrix& matrix : task.matrices) {
+      if (!slots_[matrix.slot].grad.defined()) continue;
+      sums[count] = momentum(matrix, u + static_cast<int64_t>(count) * stride);
+      active[count++] = matrix;
+    }
+    if (count == 0) return;
+    host::orthogonalize_lanes(u, static_cast<int64_t>(count), rows, first.columns, sums.data(), options_.schedule, options_.eps,
+                              u + lanes(first, rows) * stride);
+    for (size_t k = 0; k < count; ++k) apply(active[k], u + static_cast<int64_t>(k) * stride, lr);
   }
 
   template <class T>
-  void run_typed(const Task& task, T* u, double lr) {
-    const MuonSlot& s = slots_[task.slot];
-    const MuonBlock& block = s.blocks[task.block];
-    const int64_t offset = block.row * s.columns, n = block.rows * s.columns;
-    const double sum = host::muon_momentum(s.grad.const_data_ptr<T>() + offset, s.m.mutable_data_ptr<T>() + offset, u, n, options_.beta,
-                                           options_.nesterov, s.grad_factor);
+  void run_typed(const Matrix& matrix, T* u, double lr) {
+    const MuonSlot& s = slots_[matrix.slot];
+    const int64_t rows = s.blocks[matrix.block].rows;
+    const double sum = momentum(matrix, u);
+    T* const rest = u + rows * s.columns;
     const T* o;
     if constexpr (std::is_same_v<T, float>)
-      o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n, math_);
+      o = host::orthogonalize(u, rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, rest, math_);
     else
-      o = host::orthogonalize(u, block.rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, u + n);
-    T* w = rows_[task.slot].mutable_data_ptr<T>() + offset;
+      o = host::orthogonalize(u, rows, s.columns, sum, options_.schedule, options_.eps, options_.variant, rest);
+    apply(matrix, o, lr);
+  }
+
+  // Momentum and what is to be orthogonalized, u; returns its sum of squares.
+  template <class T>
+  double momentum(const Matrix& matrix, T* u) {
+    const MuonSlot& s = slots_[matrix.slot];
+    const MuonBlock& block = s.blocks[matrix.block];
+    const int64_t offset = block.row * s.columns;
+    return host::muon_momentum(s.grad.const_data_ptr<T>() + offset, s.m.mutable_data_ptr<T>() + offset, u, block.rows * s.columns,
+                               options_.beta, options_.nesterov, s.grad_factor);
+  }
+
+  template <class T>
+  void apply(const Matrix& matrix, const T* o, double lr) {
+    const MuonSlot& s = slots_[matrix.slot];
+    const MuonBlock& block = s.blocks[matrix.block];
+    T* w = rows_[matrix.slot].template mutable_data_ptr<T>() + block.row * s.columns;
     const double decay = 1 - lr * options_.weight_decay, step = lr * block.factor;
     if (options_.normuon) apply_rows(s, block, w, o, decay, step);
-    else host::muon_apply(w, o, n, decay, step, options_.cautious);
+    else host::muon_apply(w, o, block.rows * s.columns, decay, step, options_.cautious);
   }
 
   // NorMuon: row r of O counts 1/sqrt(v_r), v_r the average of its mean square; all rows together keep the norm of O.
@@ -109,6 +176,7 @@ class MuonHost final : public MuonBackend {
       host::muon_apply(w + r * s.columns, o + r * s.columns, s.columns, decay, step * same * weight(r), options_.cautious);
   }
 
+  static constexpr size_t kMaxLanes = 16;
   MuonOptions options_;
   host::OrthMath math_ = host::OrthMath::own;
   std::vector<MuonSlot>& slots_;

@@ -9,6 +9,17 @@
 
 namespace ups::optim::host {
 
+// The whole plain iteration for `count` small matrices at a time, one per vector lane: no packing, no mirrors, and the same bits as the
+// three products below give.
+struct LaneOrth {
+  int64_t count = 0;  // 0: this table has none
+  // Floats of scratch memory, on a cache line, for m <= n.
+  int64_t (*workspace)(int64_t m, int64_t n) = nullptr;
+  // matrices: `count` ones, row-major, `stride` floats apart (a multiple of 16); X <- aX + (bR + cR^2)X, R = X X^T (or X^T X), for each
+  // triple (a, b, c).
+  void (*run)(int64_t rows, int64_t columns, float* matrices, int64_t stride, const float* coefficients, int64_t steps, float* scratch) = nullptr;
+};
+
 // Matrices are row-major without gaps. m = min(rows, columns).
 struct TriGemm {
   const char* name;  // base, avx2, avx512, avx512_bf16
@@ -21,6 +32,7 @@ struct TriGemm {
   void (*multiply)(int64_t m, const float* p, const float* r, float* out, float alpha, const float* d, float beta, float* scratch);
   // out = P X + beta X (rows <= columns) or X P + beta X, P symmetric m x m. out may not overlap x.
   void (*apply)(int64_t rows, int64_t columns, const float* p, const float* x, float beta, float* out, float* scratch);
+  LaneOrth lanes;
 };
 
 // The fastest table for this processor.

@@ -176,6 +176,11 @@ void apply(int64_t rows, int64_t columns, const float* p, const float* x, float 
 }
 
 extern const TriGemm kTable;
-const TriGemm kTable{UPS_TRI_NAME, scratch_floats, gram, multiply, apply};
+#ifdef UPS_TRI_BF16
+const TriGemm kTable{UPS_TRI_NAME, scratch_floats, gram, multiply, apply, {}};
+#else
+#include "ups/optim/orth_lanes_impl.h"
+const TriGemm kTable{UPS_TRI_NAME, scratch_floats, gram, multiply, apply, {VW, lane_floats, lane_run}};
+#endif
 
 }  // namespace ups::optim::host::UPS_TRI_ISA
