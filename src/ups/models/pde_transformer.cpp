@@ -7,6 +7,7 @@
 
 #include "ups/models/autocast.h"
 #include "ups/models/fused_ops.h"
+#include "ups/models/gelu.h"
 
 namespace ups::models {
 namespace {
@@ -92,9 +93,9 @@ struct PdeTransformer::Block : Module {
     if (spectral) add((*spectral)(y));
     if (attention) add((*attention)(y));
     if (channels) add((*channels)(y));
-    const Tensor z = fused::gated_add(x, gate(m[2]), normalise ? mixed : at::gelu(mixed));
+    const Tensor z = fused::gated_add(x, gate(m[2]), normalise ? mixed : fused::gelu(mixed));
     if (!mlp_in) return z;
-    return fused::gated_add(z, gate(m[5]), (*mlp_out)(at::gelu((*mlp_in)(prepared(z, m[3], m[4])))));
+    return fused::gated_add(z, gate(m[5]), (*mlp_out)(fused::gelu((*mlp_in)(prepared(z, m[3], m[4])))));
   }
 
   bool normalise;
@@ -267,7 +268,7 @@ Tensor PdeTransformer::forward(const Tensor& x, const Condition& condition) {
   if (config_.normalise) t = at::layer_norm(t, {t.size(2)}, {}, {}, 1e-5);
   // fp32 from here: what the head emits is far below one bf16 step of the state (stages.md 9).
   const AutocastGuard full_precision(x.device().type(), false, at::kFloat);
-  return unembed((*head_out_)(at::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch).to(x.scalar_type());
+  return unembed((*head_out_)(fused::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch).to(x.scalar_type());
 }
 
 }  // namespace ups::models

@@ -28,7 +28,7 @@ UPS_CLONES void load_unit(const float* base, int64_t stride, int64_t w, int64_t 
   for (int64_t i = 0; i < w; ++i) {
     float sum = 0;
     for (int64_t k = 0; k < e; ++k) sum += base[i * stride + k] * base[i * stride + k];
-    const float r = 1.0f / std::max(std::sqrt(sum), kMinNorm);
+    const float norm = std::sqrt(sum), r = 1.0f / (norm > kMinNorm ? norm : kMinNorm);
     inverse[i] = r;
     for (int64_t k = 0; k < e; ++k) out[k * w + i] = base[i * stride + k] * r;
   }
@@ -50,7 +50,7 @@ UPS_CLONES void forward_window(const float* q, const float* k, const float* v, i
     float largest = -1e30f;
     for (int64_t j = 0; j < w; ++j) {
       p[j] += bias[i * w + j] + (mask != nullptr ? mask[i * w + j] : 0.0f);
-      largest = std::max(largest, p[j]);
+      largest = largest > p[j] ? largest : p[j];
     }
     float sum = 0;
     for (int64_t j = 0; j < w; ++j) {

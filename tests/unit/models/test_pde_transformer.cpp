@@ -4,6 +4,7 @@
 #include "ups/models/autocast.h"
 #include "ups/models/field_operator.h"
 #include "ups/models/fused_ops.h"
+#include "ups/models/gelu.h"
 #include "ups/models/patch_unet.h"
 #include "ups/models/pde_transformer.h"
 
@@ -231,4 +232,21 @@ TEST_CASE("the reference core on patches starts as persistence and pads grids") 
   CHECK(m.forward(x, condition(2)).abs().max().item<float>() == 0.0f);
   perturb(m);
   CHECK(m.forward(x, condition(2)).sizes() == x.sizes());
+}
+
+TEST_CASE("fused GELU equals the exact one") {
+  const Tensor x = at::cat({at::linspace(-12, 12, 4801), at::tensor({0.0, -0.0, 1e-30, -1e-30, 30.0, -30.0, 1e20, -1e20}), noise_like(at::empty({999}), 3)})
+                       .to(at::kFloat).set_requires_grad(true);
+  const Tensor y = fused::gelu(x);
+  y.sum().backward();
+  const Tensor xd = x.detach().to(at::kDouble), phi = (1 + at::erf(xd / std::sqrt(2.0))) / 2;
+  const Tensor slope = phi + xd * at::exp(-xd * xd / 2) / std::sqrt(2 * M_PI);
+  const Tensor room = xd.abs().clamp_min(1) * 3e-7;
+  CHECK(((y.detach().to(at::kDouble) - xd * phi).abs() <= room).all().item<bool>());
+  const Tensor off = (x.grad().to(at::kDouble) - slope).abs() / room;
+  INFO("worst at " << xd[off.argmax()].item<double>() << ": " << off.max().item<double>());
+  CHECK(off.max().item<double>() <= 1);
+  const Tensor bad = fused::gelu(at::tensor({NAN, INFINITY}));
+  CHECK(std::isnan(bad[0].item<float>()));
+  CHECK(bad[1].item<float>() == INFINITY);
 }
