@@ -14,6 +14,8 @@
 #include "ups/optim/grad_scaler.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/orth_host.h"
+#include "ups/optim/orth_lanes.h"
+#include "ups/optim/orth_tri.h"
 #include "ups/optim/tri_gemm.h"
 
 using namespace ups;
@@ -264,4 +266,52 @@ TEST_CASE("reading a scaled gradient once equals unscaling it") {
   CHECK_FALSE(untouched.norm.defined());
   GradScaler off({.enabled = false});
   CHECK(off.read("o", {{"w", w, Role::hidden}}).pending == 1);
+}
+
+TEST_CASE("matrices that share vectors have the bits of single ones") {
+  const auto schedule = ns_schedule("polar_express", 5, {});
+  std::vector<float> coefficients;
+  for (const auto& step : schedule.steps)
+    for (const double c : step) coefficients.push_back(static_cast<float>(c));
+  for (const char* name : {"base", "avx2", "avx512"}) {
+    const host::TriGemm* table = host::tri_gemm_named(name);
+    if (!table) continue;
+    for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{24, 48}, {48, 24}, {7, 9}, {16, 16}, {1, 5}, {31, 30}, {40, 44}}) {
+      INFO(name << " " << rows << " x " << columns);
+      const int64_t count = table->lanes.count, size = rows * columns, stride = (size + 15) / 16 * 16;
+      at::Tensor stack = at::zeros({count, stride});
+      for (int64_t l = 0; l < count; ++l) stack[l].narrow(0, 0, size).copy_(randn({size}, 9 + static_cast<uint64_t>(l)) * (0.5 / std::sqrt(static_cast<double>(size))));
+      at::Tensor singles = stack.clone();
+      std::vector<float> scratch(static_cast<size_t>(table->lanes.workspace(std::min(rows, columns), std::max(rows, columns)) + 16));
+      auto* line = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / 4;
+      table->lanes.run(rows, columns, stack.mutable_data_ptr<float>(), stride, coefficients.data(), 5, line);
+      std::vector<float> workspace(static_cast<size_t>(host::tri_workspace(rows, columns, OrthVariant::standard) + table->scratch(48)));
+      for (int64_t l = 0; l < count; ++l) {
+        float* x = singles[l].mutable_data_ptr<float>();
+        const float* result = host::iterate({*table, *table}, x, rows, columns, schedule, OrthVariant::standard, workspace.data());
+        CHECK(std::equal(result, result + size, stack[l].const_data_ptr<float>()));
+      }
+    }
+  }
+}
+
+TEST_CASE("a stack's other matrices do not feel a NaN or a zero") {
+  const int64_t lanes = host::orth_lanes(24, 48, OrthVariant::automatic, 5), stride = host::orth_lanes_stride(24, 48);
+  REQUIRE(lanes >= 4);
+  CHECK(host::orth_lanes(256, 256, OrthVariant::automatic, 5) == 0);
+  at::Tensor stack = randn({lanes, stride}, 4);
+  stack[1].zero_();
+  stack[2][7] = NAN;
+  const at::Tensor before = stack.clone();
+  std::vector<double> sums;
+  for (int64_t l = 0; l < lanes; ++l) sums.push_back(stack[l].narrow(0, 0, 24 * 48).to(at::kDouble).square().sum().item<double>());
+  std::vector<float> workspace(static_cast<size_t>(host::orth_lanes_workspace(24, 48)));
+  const auto schedule = ns_schedule("polar_express", 5, {});
+  host::orthogonalize_lanes(stack.mutable_data_ptr<float>(), lanes - 1, 24, 48, sums.data(), schedule, EpsMode::scale_free, workspace.data());
+  CHECK(stack[1].abs().max().item<float>() == 0);
+  CHECK(at::isnan(stack[2]).any().item<bool>() == false);  // a norm that is not a number gives no update, as for single matrices
+  for (const int64_t l : {int64_t{0}, int64_t{3}}) {
+    const at::Tensor single = host::orthogonalize(before[l].narrow(0, 0, 24 * 48).view({24, 48}), schedule, EpsMode::scale_free, OrthVariant::automatic);
+    CHECK(max_abs_diff(single.view({-1}), stack[l].narrow(0, 0, 24 * 48)) <= 1e-6);
+  }
 }
