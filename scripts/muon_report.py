@@ -5,6 +5,7 @@ import os
 import re
 import statistics
 import subprocess
+import textwrap
 
 NAMES = {"adamw": "AdamW", "muon": "Muon", "adamw_batch2": "AdamW", "muon_batch2": "Muon", "muon_half": "Muon"}
 COLOURS = {"adamw": "#5b6470", "muon": "#0f8ea8", "muon_half": "#c2337a"}
@@ -220,7 +221,8 @@ def report(study, docs, sets):
             text += [f"![{TITLES[v.name]}: validation error over updates](../images/{path.name})", ""]
     text += ["Twice the batch, half the updates, other settings of Muon:", ""] + other_table(views)
     text += ["The plan's criteria:", ""] + criteria_table(views)
-    command = re.sub(r" --(?!set)", r" \\\n      --", next(iter(study.cells.values()))["command"])
+    command = next(iter(study.cells.values()))["command"].replace(" --set ", " --set=")
+    command = " \\\n      ".join(textwrap.wrap(command, 140, break_on_hyphens=False, break_long_words=False))
     text += ["One cell (OUT: the folder of the study):", "", "    " + command, ""]
     page = docs / "explanation/muon.md"
     old = page.read_text(encoding="utf-8")

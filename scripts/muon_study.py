@@ -2,7 +2,8 @@
 """Convergence of Muon against AdamW, for docs/explanation/muon.md: cells of about 2 CPU-minutes, one after the other, one thread each.
 
     nice -n 5 python3 scripts/muon_study.py               # data, missing cells, tables, plots; about 40 CPU-minutes from nothing
-    python3 scripts/muon_study.py --report                # tables and plots of the cells that exist
+    python3 scripts/muon_study.py --test                  # the same without training: from the cells that exist
+    python3 scripts/muon_study.py --report                # tables and plots only
 
 A cell is (set, kind, rate, seed); its numbers stay in OUT/cells/*.json and it is not run again. Rates are chosen on the validation split
 (grid on seed 0); the test split is opened afterwards, for the cells at the chosen rates. Delete OUT to start over.
@@ -175,14 +176,16 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="folder of the programs")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/muon_study", help="data, run directories and cells")
     parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs", help="where explanation/muon.md and images/ are rewritten")
+    parser.add_argument("--test", action="store_true", help="train nothing: evaluate the cells that exist, measure the overhead, report")
     parser.add_argument("--report", action="store_true", help="run nothing")
     args = parser.parse_args()
     study = Study(args.bin, args.out)
-    if args.report and not study.cells:
+    if (args.report or args.test) and not study.cells:
         sys.exit(f"muon_study: no cells in {study.out}")
-    if not args.report:
+    if not args.report and not args.test:
         for cell in study.plan():
             study.cell(*cell)
+    if not args.report:
         study.test()
         for name in SETS:
             study.overhead(name)
