@@ -8,6 +8,7 @@
 #include "fake_device.h"
 #include "run_fixture.h"
 #include "ups/run/pipeline.h"
+#include "ups/run/debug_sync.h"
 #include "ups/run/stage_factory.h"
 #include "ups/train/loader_source.h"
 #include "ups/train/trainer.h"
@@ -72,9 +73,16 @@ Trained train_on(at::Device device, const std::string& key, const std::vector<st
     }
     return steps == 6;
   };
+  std::vector<bool> watched;
+  hooks.forbid_sync = [&](bool on) {
+    watched.push_back(on);
+    run::forbid_host_sync(on && steps >= 2);  // on a CUDA device a wait throws; the first steps may allocate and cache
+  };
   REQUIRE(batches.batches() >= 6);
   train::Trainer trainer(*built.stage, batches, settings, device, hooks);
   (void)trainer.run();
+  for (size_t i = 0; i < watched.size(); ++i) CHECK(watched[i] == (i % 2 == 0));
+  CHECK(watched.size() == 12);
   for (const auto& [name, t] : built.stage->module().state()) out.weights.push_back(t.to(at::kCPU).to(at::kDouble));
   return out;
 }

@@ -85,8 +85,8 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   LoadedConfig loaded = load_config(args);
   const RunConfig& config = loaded.config;
   train::install_signal_handlers();
-  if (args.debug_sync) log::notice_once("ignored: --debug-sync (no effect yet)");
   const at::Device device = choose_device(config.training.device);
+  if (args.debug_sync && !device.is_cuda()) log::notice_once("ignored: --debug-sync (no effect on device " + device.str() + ")");
   prepare_process(config);
   const std::filesystem::path path = default_run_dir(args, config, std::time(nullptr));
   const bool exists = std::filesystem::exists(path / "config.yaml");

@@ -85,7 +85,7 @@ void add_train_options(CLI::App& app, TrainArgs& a) {
   guards->add_flag("--allow-config-change", a.allow_config_change, "Resume although the configuration changed");
   guards->add_flag("--allow-split-change", a.allow_split_change, "Use artefacts of another data split");
   guards->add_flag("--allow-overlap", a.allow_overlap, "Accept equal first frames in different splits");
-  guards->add_flag("--debug-sync", a.debug_sync, "No effect yet: CUDA, fail on any host synchronisation inside a step");
+  guards->add_flag("--debug-sync", a.debug_sync, "CUDA: fail on any host synchronisation inside a step");
   // UPS options that cannot be honoured: named in an error instead of "unknown option".
   app.add_flag("--resume-from-wandb", a.raw.resume_from_wandb)->group("");
   app.add_option("--resume-mode", a.raw.resume_mode)->group("");

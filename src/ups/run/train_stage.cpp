@@ -16,6 +16,7 @@
 #include "ups/io/torch_file.h"
 #include "ups/optim/routing.h"
 #include "ups/run/console.h"
+#include "ups/run/debug_sync.h"
 #include "ups/run/stage_factory.h"
 #include "ups/train/loader_source.h"
 #include "ups/train/signals.h"
@@ -194,6 +195,7 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
                    (a.seconds && wall_seconds() - wall_start >= *a.seconds);
     return stop_reached;
   };
+  if (args.debug_sync && s.device.is_cuda()) hooks.forbid_sync = forbid_host_sync;
   train::Trainer trainer(*built.stage, batches, settings, s.device, std::move(hooks));
   if (saved) {
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");

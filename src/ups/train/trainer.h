@@ -54,6 +54,7 @@ struct Hooks {
   std::function<bool(const RunState&)> stop_here;          // --stop-after
   std::function<bool()> save_signal;                       // SIGUSR2: save and continue
   std::function<int64_t()> metrics_bytes;
+  std::function<void(bool on)> forbid_sync;                // --debug-sync: on once an update has its samples, off after it
 };
 
 enum class Ending { finished, early_stop, target_reached, signalled, stopped };

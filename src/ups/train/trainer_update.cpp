@@ -9,6 +9,24 @@
 #include "ups/train/trainer.h"
 
 namespace ups::train {
+namespace {
+
+class SyncForbidden {
+ public:
+  explicit SyncForbidden(const std::function<void(bool)>& set) : set_(set) {
+    if (set_) set_(true);
+  }
+  ~SyncForbidden() {
+    if (set_) set_(false);
+  }
+  SyncForbidden(const SyncForbidden&) = delete;
+  SyncForbidden& operator=(const SyncForbidden&) = delete;
+
+ private:
+  const std::function<void(bool)>& set_;
+};
+
+}  // namespace
 
 void Trainer::set_learning_rates() {
   if (plateau_) {
@@ -45,6 +63,7 @@ Trainer::StepResult Trainer::update() {
     result.samples += group.back().size();
   }
   result.micro_batches = count;
+  const SyncForbidden forbidden(hooks_.forbid_sync);
   // 2 forward and backward
   const at::ScalarType type = settings_.amp_dtype == "float16" || settings_.amp_dtype == "fp16" ? at::kHalf : at::kBFloat16;
   const double planned = static_cast<double>(std::max<int64_t>(1, planned_updates()));
