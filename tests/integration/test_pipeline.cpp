@@ -138,6 +138,29 @@ TEST_CASE("what each feature does shows in the records", "[pipeline]") {
   CHECK(first["stage"] == "operator");
 }
 
+TEST_CASE("a budget in CPU time ends training with the schedule at its end", "[pipeline]") {
+  const fs::path run = test::scratch() / "budget";
+  const std::vector<std::string> sets{"training.cpu_seconds=1.5",      "stages.operator.epochs=1000000",          "training.validate_every=1000000",
+                                      "evaluation.enabled=false", "optimizer.scheduler.name=warmup_cosine", "optimizer.scheduler.eta_min=1e-9"};
+  REQUIRE(test::train("operator", run, sets) == 0);
+  std::ifstream in(run / "metrics.jsonl");
+  nlohmann::json last, step;
+  for (std::string line; std::getline(in, line);) {
+    const auto record = nlohmann::json::parse(line);
+    if (record["kind"] == "epoch") last = record;
+    if (record["kind"] == "step") step = record;
+  }
+  CHECK(last.contains("operator/val_score"));  // the last, cut epoch is judged
+  CHECK(last["operator/lr"].get<double>() < 2e-5);
+  CHECK(last["update"].get<int64_t>() > 20);
+  for (const char* what : {"grad_norm", "weight_rms", "update_rms", "update_rms_nominal"})
+    CHECK(step["operator/" + std::string(what) + "_adamw"].get<double>() > 0);
+  // Done: nothing is left to train.
+  const auto records = test::stable_records(run);
+  REQUIRE(test::train("operator", run, sets, true) == 0);
+  CHECK(test::stable_records(run) == records);
+}
+
 TEST_CASE("an overflowing loss skips updates, and abort ends with exit 5", "[pipeline]") {
   const fs::path run = prepared("operator");
   // A learning rate that destroys the weights: sooner or later nothing is finite any more.

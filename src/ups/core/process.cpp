@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdlib>  // defines __GLIBC__
+#include <ctime>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -16,6 +17,8 @@ void raise_malloc_thresholds() {
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

@@ -9,5 +9,7 @@ void raise_malloc_thresholds();
 
 // Seconds of a clock that never jumps: for durations.
 double wall_seconds();
+// CPU time of this process so far, all threads.
+double cpu_seconds();
 
 }  // namespace ups

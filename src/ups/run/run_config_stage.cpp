@@ -125,6 +125,7 @@ train::StageSettings resolve_stage(const RunConfig& c, const std::string& stage)
   if (s.amp_dtype == "fp32") s.amp = false;
   if (s.amp_dtype == "fp32") s.amp_dtype = "bfloat16";
   s.nan_policy = b->nan_policy.value_or(t.nan_policy);
+  s.cpu_seconds = t.cpu_seconds;
   s.settle_every = t.nan_check_every.value_or(s.settle_every);
   s.validate_every = t.validate_every;
   s.checkpoint_every = c.checkpoint.every;

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -24,8 +23,6 @@
 
 namespace ups::run {
 namespace {
-
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 train::StageSettings settings_for(const Session& s, const std::string& key) {
   auto settings = resolve_stage(s.config(), config_key(key));
@@ -204,9 +201,10 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
     log::info(fmt::format("resuming step {} of stage {} from {} (verified)", state.updates, key, saved->path.string()));
   } else {
     rewind_logs(s, built.stage->log_name(), key, nullptr);
-    log::info(fmt::format("stage {}/{} {}: {} parameters, {} batches of {}, {} epochs = {} updates", index, count, key,
-                          built.stage->module().parameter_count(), batches.batches(), settings.batch_size, settings.epochs,
-                          trainer.planned_updates()));
+    const std::string length = settings.cpu_seconds > 0 ? fmt::format("{} CPU-s, at most {} epochs", settings.cpu_seconds, settings.epochs)
+                                                        : fmt::format("{} epochs = {} updates", settings.epochs, trainer.planned_updates());
+    log::info(fmt::format("stage {}/{} {}: {} parameters, {} batches of {}, {}", index, count, key, built.stage->module().parameter_count(),
+                          batches.batches(), settings.batch_size, length));
     log::info("  " + trainer.optimizer_summary());
     log::debug("  which parameter goes where:\n" + optim::routing_table(settings.optimizer, built.stage->module().parameters()));
   }

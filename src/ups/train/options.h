@@ -121,6 +121,7 @@ struct TrainingOptions {
   int64_t rollback_every = 200;
   std::optional<int64_t> nan_check_every;
   int64_t validate_every = 1;
+  double cpu_seconds = 0;
   std::string select = "val_rollout_nrmse";
   std::string semantics = "default";
   std::optional<bool> use_fsdp2, cpu_offload_optimizer, lightning_profile;
@@ -188,6 +189,10 @@ struct TrainingOptions {
     v("rollback_every", s.rollback_every, {.doc = "updates between rollback snapshots", .min = 1, .max = 1e9, .status = kNo, .advice = "no effect yet: rollback comes later"});
     v("nan_check_every", s.nan_check_every, {.doc = "updates between two reads of loss and finite flag from a GPU; default 50. On a CPU every update is read", .min = 1, .max = 1e9});
     v("validate_every", s.validate_every, {.doc = "epochs between validations", .min = 1, .max = 1e9});
+    v("cpu_seconds", s.cpu_seconds,
+      {.doc = "budget of a stage in CPU time of the process, validation included: training ends there (or after `epochs`), and schedules that count "
+              "steps follow the used share; 0 = none. Results then depend on the speed of the machine",
+       .min = 0, .max = 1e9});
     v("select", s.select, {.doc = "what makes a checkpoint the best", .choices = {"val_rollout_nrmse", "val_loss", "train_loss"}});
     v("semantics", s.semantics, {.doc = "reference = UPS's loop rules (see docs/explanation)", .choices = {"default", "reference"}});
     v("use_fsdp2", s.use_fsdp2, {.status = kNo, .advice = "concerns memory layout only"});

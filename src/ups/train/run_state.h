@@ -32,6 +32,7 @@ struct RunState {
   int64_t growth_tracker = 0;
   double ema_count = 0;
   int64_t metrics_bytes = 0;
+  double cpu_seconds = 0;      // used so far; only counted under a budget, so that states of equal runs are equal
 
   template <class S, class F>
   static void visit(S& s, F&& f) {
@@ -61,6 +62,7 @@ struct RunState {
     f("growth_tracker", s.growth_tracker);
     f("ema_count", s.ema_count);
     f("metrics_bytes", s.metrics_bytes);
+    f("cpu_seconds", s.cpu_seconds);
   }
 
   std::string json() const;  // canonical: sorted keys

@@ -47,7 +47,8 @@ Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at:
   if (settings_.scheduler.is_plateau()) {
     plateau_ = std::make_unique<optim::Plateau>(settings_.scheduler, base);
   } else {
-    const int64_t total = settings_.scheduler.counts_steps() ? planned_updates() : settings_.epochs;
+    const int64_t updates = settings_.cpu_seconds > 0 ? kBudgetSteps : planned_updates();
+    const int64_t total = settings_.scheduler.counts_steps() ? updates : settings_.epochs;
     for (double lr : base) sequences_.emplace_back(settings_.scheduler, lr, total);
   }
 }
@@ -60,7 +61,7 @@ int64_t Trainer::planned_updates() const {
 }
 
 bool Trainer::validation_due() const {
-  return (state_.epoch + 1) % settings_.validate_every == 0 || state_.epoch + 1 == settings_.epochs;
+  return (state_.epoch + 1) % settings_.validate_every == 0 || state_.epoch + 1 == settings_.epochs || budget_spent();
 }
 
 void Trainer::take_best(double score) {
@@ -79,7 +80,9 @@ void Trainer::close_epoch() {
   if (!settings_.reference_semantics && validation_due()) {
     const at::NoGradGuard no_grad;
     const optim::EmaScope averaged(ema_.get());
+    const double begin = cpu_seconds();
     validation = stage_.validate();
+    validation_cpu_ = cpu_seconds() - begin;
   }
   const bool judged = settings_.reference_semantics || validation;
   const double score = settings_.reference_semantics ? loss : validation ? validation->score : NAN;
@@ -120,6 +123,7 @@ void Trainer::close_epoch() {
 Outcome Trainer::run(int64_t global_step) {
   if (state_.attempts == 0) state_.global_step = global_step;
   run_started_ = epoch_started_ = wall_seconds();
+  cpu_started_ = cpu_seconds();
   samples_at_start_ = state_.samples;
   updates_at_start_ = state_.attempts;
   Outcome out;
@@ -127,11 +131,12 @@ Outcome Trainer::run(int64_t global_step) {
     const StepResult result = update();
     account(result);
     report(result);
-    if (state_.batch >= batches_.batches()) {
+    const bool spent = budget_spent();
+    if (state_.batch >= batches_.batches() || spent) {
       settle();
       improved_ = false;
       close_epoch();
-      const bool last = stop_ || state_.epoch >= settings_.epochs;
+      const bool last = stop_ || spent || budget_spent() || state_.epoch >= settings_.epochs;
       state_.finished = last;
       if (last || (settings_.checkpoint_every > 0 && state_.epoch % settings_.checkpoint_every == 0)) checkpoint(improved_, last);
       if (settings_.checkpoint_interval > 0 && state_.epoch % settings_.checkpoint_interval == 0 && hooks_.export_epoch)

@@ -79,9 +79,11 @@ class Trainer {
   const NamedTensors& best_raw() const { return best_raw_; }
   const NamedTensors& best_average() const { return best_average_; }
   std::string optimizer_summary() const { return optimizer_->summary(); }
+  // By epochs; under a CPU budget an upper limit.
   int64_t planned_updates() const;
 
  private:
+  static constexpr int64_t kBudgetSteps = 100000;  // what step schedules count to under a CPU budget
   struct StepResult {
     at::Tensor loss, norm, found_inf;
     at::Tensor groups;  // optim::UpdateStats of an update that gets a record
@@ -99,6 +101,9 @@ class Trainer {
   void log_step(std::span<const double> groups);
   void clip(const optim::GradPass& pass);
   void set_learning_rates();
+  double progress() const;                   // 0..1 of the planned updates, or of the CPU budget
+  double cpu_used() const;
+  bool budget_spent() const;                 // no time is left for more than a validation as long as the last one
   void close_epoch();                        // validation, record, best, patience, scheduler
   bool validation_due() const;
   void take_best(double score);
@@ -125,6 +130,7 @@ class Trainer {
   NamedTensors best_raw_, best_average_;
   bool stop_ = false, improved_ = false;
   Ending ending_ = Ending::finished;
+  double cpu_started_ = 0, validation_cpu_ = 0;
   double epoch_started_ = 0, run_started_ = 0;
   int64_t samples_at_start_ = 0, updates_at_start_ = 0;
   double last_loss_ = 0, last_norm_ = 0;

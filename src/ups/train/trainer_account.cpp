@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kMaxSkipsInARow = 20;
 constexpr int64_t kStepRecords = 200;  // `step` records per stage in metrics.jsonl
+constexpr int64_t kBudgetRecordEvery = 50;  // updates between them under a CPU budget
 
 }  // namespace
 
@@ -77,7 +78,7 @@ void Trainer::count_skip() {
 }
 
 bool Trainer::step_record_due(int64_t update) const {
-  const int64_t every = std::max<int64_t>(1, planned_updates() / kStepRecords);
+  const int64_t every = settings_.cpu_seconds > 0 ? kBudgetRecordEvery : std::max<int64_t>(1, planned_updates() / kStepRecords);
   return hooks_.metrics && !settings_.reference_semantics && update % every == 0;
 }
 
@@ -134,7 +135,8 @@ void Trainer::report(const StepResult&) {
   const double seconds = std::max(1e-9, wall_seconds() - run_started_);
   p.samples_per_second = static_cast<double>(state_.samples - samples_at_start_) / seconds;
   const double done = static_cast<double>(state_.attempts - updates_at_start_);
-  p.seconds_left = done > 0 ? seconds / done * static_cast<double>(std::max<int64_t>(0, planned_updates() - state_.attempts)) : 0;
+  const double share = progress();
+  p.seconds_left = settings_.cpu_seconds > 0 ? (share > 0 ? seconds / share * (1 - share) : 0) : done > 0 ? seconds / done * static_cast<double>(std::max<int64_t>(0, planned_updates() - state_.attempts)) : 0;
   p.last_score = state_.last_score;
   p.best = state_.best;
   hooks_.progress(p);

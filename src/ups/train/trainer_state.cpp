@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ups/core/error.h"
+#include "ups/core/process.h"
 #include "ups/train/trainer.h"
 
 namespace ups::train {
@@ -29,6 +30,10 @@ Snapshot Trainer::snapshot(bool is_best, bool is_last) {
   for (const auto& [name, t] : best_average_) s.optim.emplace_back("best/ema/" + name, t);
   if (ema_) state_.ema_count = ema_->count().item<double>();
   const auto scale = scaler_.state();
+  if (settings_.cpu_seconds > 0) {
+    state_.cpu_seconds = cpu_used();
+    cpu_started_ = cpu_seconds();
+  }
   state_.scale = scale.scale;
   state_.growth_tracker = scale.growth_tracker;
   if (plateau_) {

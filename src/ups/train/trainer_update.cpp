@@ -3,7 +3,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "ups/core/process.h"
 #include "ups/core/rng.h"
 #include "ups/models/autocast.h"
 #include "ups/train/trainer.h"
@@ -33,7 +35,8 @@ void Trainer::set_learning_rates() {
     optimizer_->set_lrs(plateau_->lrs());
     return;
   }
-  const int64_t i = settings_.scheduler.counts_steps() ? state_.updates : state_.epoch;
+  int64_t i = settings_.scheduler.counts_steps() ? state_.updates : state_.epoch;
+  if (settings_.scheduler.counts_steps() && settings_.cpu_seconds > 0) i = std::llround(progress() * static_cast<double>(kBudgetSteps));
   std::vector<double> lrs;
   for (auto& s : sequences_) lrs.push_back(s.at(i));
   optimizer_->set_lrs(lrs);
@@ -53,6 +56,15 @@ void Trainer::clip(const optim::GradPass& pass) {
   optim::multiply_on_read(*optimizer_, pass.pending * factor);
 }
 
+double Trainer::progress() const {
+  if (settings_.cpu_seconds > 0) return std::min(1.0, cpu_used() / settings_.cpu_seconds);
+  return std::min(1.0, static_cast<double>(state_.updates) / static_cast<double>(std::max<int64_t>(1, planned_updates())));
+}
+
+double Trainer::cpu_used() const { return state_.cpu_seconds + cpu_seconds() - cpu_started_; }
+
+bool Trainer::budget_spent() const { return settings_.cpu_seconds > 0 && cpu_used() + validation_cpu_ >= settings_.cpu_seconds; }
+
 Trainer::StepResult Trainer::update() {
   // 1 draw
   const int64_t count = std::min(settings_.accum_steps, batches_.batches() - state_.batch);
@@ -66,10 +78,9 @@ Trainer::StepResult Trainer::update() {
   const SyncForbidden forbidden(hooks_.forbid_sync);
   // 2 forward and backward
   const at::ScalarType type = settings_.amp_dtype == "float16" || settings_.amp_dtype == "fp16" ? at::kHalf : at::kBFloat16;
-  const double planned = static_cast<double>(std::max<int64_t>(1, planned_updates()));
   for (int64_t i = 0; i < count; ++i) {
     const TensorBatch& batch = group[static_cast<size_t>(i)];
-    StepContext context{state_.epoch, state_.batch + i, std::min(1.0, static_cast<double>(state_.updates) / planned), 0};
+    StepContext context{state_.epoch, state_.batch + i, progress(), 0};
     context.noise_key = mix_seed(mix_seed(sub_seed(settings_.seed, settings_.stage), static_cast<uint64_t>(state_.epoch)),
                                  static_cast<uint64_t>(context.batch));
     const double weight = settings_.reference_semantics ? 1.0 / static_cast<double>(settings_.accum_steps)
