@@ -1,5 +1,8 @@
 // ups-eval: scores a run in physical units.
+#include <filesystem>
+
 #include "ups/config/cli.h"
+#include "ups/run/compare.h"
 #include "ups/run/eval_cli.h"
 #include "ups/run/evaluate_run.h"
 
@@ -9,7 +12,14 @@ int main(int argc, char** argv) {
   ups::run::EvalArgs args;
   ups::config::add_common(app, flags);
   ups::run::add_eval_options(app, args);
+  ups::run::CompareArgs compare;
+  CLI::App* const verb = app.add_subcommand("compare", "Trains and scores contenders at equal CPU time: the same data, seeds and choice of learning rate for each");
+  ups::run::add_compare_options(*verb, compare);
   std::string command = "ups-eval";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
-  return ups::config::run_main("ups-eval", argc, argv, app, flags, [&] { return ups::run::run_evaluation(args, command); });
+  return ups::config::run_main("ups-eval", argc, argv, app, flags, [&] {
+    if (!verb->parsed()) return ups::run::run_evaluation(args, command);
+    const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+    return ups::run::run_compare(compare, programs);
+  });
 }

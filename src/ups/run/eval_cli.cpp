@@ -9,7 +9,7 @@ namespace ups::run {
 
 void add_eval_options(CLI::App& app, EvalArgs& args) {
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 40);
-  app.add_option("--run", args.run, "run directory written by ups-train")->required();
+  app.add_option("--run", args.run, "run directory written by ups-train");
   app.add_option("--split", args.split, "which split to score (test is the default; it is opened once per run)")
       ->check(CLI::IsMember({"test", "val", "train"}));
   app.add_option("--horizon", args.horizon, "predict at most N frames (default: all)")->check(count);

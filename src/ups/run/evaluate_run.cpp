@@ -88,6 +88,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
 }
 
 int run_evaluation(const EvalArgs& args, const std::string& command_line) {
+  if (args.run.empty()) throw usage_error("--run", "is missing", "give the run directory that ups-train printed");
   const std::filesystem::path path = args.run;
   if (!std::filesystem::exists(path / "config.yaml"))
     throw checkpoint_error(path.string(), "is not a run directory (no config.yaml)", "give the folder that ups-train printed");

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# ups-eval compare on two tiny contenders: report, continuation, refusals.
+#   compare.sh SOURCE_DIR BIN_DIR
+set -euo pipefail
+source_dir=$1 bin=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+"$bin/ups-data" generate burgers1d -n 40 --nx 64 --param nu=0.05 --t-end 1 --save-every 0.1 -o set.hdf5
+cat > ours.yaml <<'YAML'
+data: {files: [set.hdf5], initial_step: 2, patch_size: 4}
+training: {batch_size: 8}
+optimizer: {name: adamw, lr: 1.0e-3, scheduler: {name: warmup_cosine}}
+operator: {pdet: {hidden_dim: 8, depths: [1], num_heads: 2, local_mixing: conv3}}
+YAML
+echo 'operator: {pdet: {hidden_dim: 16}}' > wide.yaml
+compare() { "$bin/ups-eval" compare ours.yaml wide=ours.yaml+wide.yaml --out cmp --seeds 2 --lr-factors 1,2 "$@"; }
+compare --cpu-seconds 0.3 --jobs 2 > first.txt
+grep -q '^| wide | [0-9]* | adamw lr 0.00[12], 1 of 2 |' first.txt
+test "$(ls cmp/cells/*.json | wc -l)" -eq 6
+test -s cmp/compare.json && grep -q '</svg>' cmp/compare.svg
+# A cell's command works as printed; a second call finds everything done.
+rm -r cmp/runs/wide-*-seed1 cmp/cells/wide-*-seed1.json
+compare --cpu-seconds 0.3 > second.txt 2> second.err
+test "$(grep -c 'validation .* after' second.err)" -eq 1
+compare --cpu-seconds 0.3 > third.txt 2> third.err
+test "$(grep -c 'validation .* after' third.err || true)" -eq 0
+diff <(grep '^| ' second.txt) <(grep '^| ' third.txt)
+refused() {
+  local status=0
+  "$@" > /dev/null 2> refused.err || status=$?
+  test $status -eq 2 && test "$(wc -l < refused.err)" -ge 1
+}
+refused compare --cpu-seconds 0.4
+grep -q 'another command' refused.err
+echo 'data: {files: [other.hdf5], initial_step: 2}' > other.yaml
+refused "$bin/ups-eval" compare ours.yaml other=ours.yaml+other.yaml --out cmp2
+grep -q 'has other data than ours.yaml' refused.err
+refused "$bin/ups-eval" compare ours.yaml ours.yaml --out cmp2
+grep -q "two contenders are called 'ours'" refused.err
+refused "$bin/ups-eval"
+grep -q -- '--run' refused.err
+echo "compare: ok"
