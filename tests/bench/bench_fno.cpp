@@ -17,6 +17,7 @@
 #include "ups/models/fno.h"
 #include "ups/models/fused_ops.h"
 #include "ups/optim/ema.h"
+#include "ups/optim/grad_clip.h"
 #include "ups/optim/grad_ops.h"
 #include "ups/optim/optimizer.h"
 #include "ups/stages/field_space.h"
@@ -58,10 +59,10 @@ class Trainer {
   at::Tensor step() {
     const at::Tensor loss = ups::stages::relative_error(model_->step(z_, {}) - target_, target_);
     loss.backward();
-    const ups::optim::GradPass pass = ups::optim::unscale_and_norm(params_);
-    ups::optim::clip_(params_, pass.norm, 1.0);
-    optimizer_->step(pass.found_inf);
-    ema_->update(pass.found_inf);
+    ups::optim::read_gradients(params_, 1, pass_);
+    ups::optim::multiply_on_read(*optimizer_, pass_.pending * ups::optim::clip_factor(pass_.norm.item<double>(), 1.0));
+    optimizer_->step(pass_.found_inf);
+    ema_->update(pass_.found_inf);
     optimizer_->zero_grad();
     return loss;
   }
@@ -70,6 +71,7 @@ class Trainer {
   std::unique_ptr<ups::models::FieldOperator> model_;
   at::Tensor z_, target_;
   ups::optim::ParamList params_;
+  ups::optim::GradPass pass_;
   std::unique_ptr<ups::optim::Optimizer> optimizer_;
   std::unique_ptr<ups::optim::Ema> ema_;
 };
