@@ -249,6 +249,30 @@ TEST_CASE("the reference core trains on patches", "[pipeline]") {
   CHECK(final_state(run, "operator").best < 1e3);
 }
 
+TEST_CASE("opponents train as operators and as deterministic steady solvers", "[pipeline]") {
+  const std::vector<std::string> sizes{"operator.fno={width: 8, modes: 4, head: 16}", "operator.unet={features: 4, levels: 3}", "evaluation.equal_compute=false", "stages.operator.epochs=8"};
+  const std::vector<std::vector<std::string>> trainers{{}, {"optimizer={name: muon_hybrid, lr: 5.0e-3}", "training.amp=true"}};
+  int count = 0;
+  for (const std::string architecture : {"fno", "unet"}) {
+    for (const auto& trainer : trainers) {
+      INFO(architecture << " " << count);
+      auto sets = sizes;
+      sets.push_back("operator.architecture_type=" + architecture);
+      for (const std::string later : {"diff_residual", "consistency_distill"}) sets.push_back("stages." + later + ".epochs=0");
+      sets.insert(sets.end(), trainer.begin(), trainer.end());
+      const fs::path run = test::scratch() / ("opponent" + std::to_string(count++));
+      CHECK(test::train("all", run, sets) == 0);
+      const auto all = epochs(run);
+      CHECK(all.at(7).at("operator/loss").get<double>() < all.at(0).at("operator/loss").get<double>());
+      std::ifstream in(run / "eval/evaluation.json");
+      const auto report = nlohmann::json::parse(in);
+      std::set<std::string> rows;
+      for (const auto& row : report.at("table")) rows.insert(row.at("model").get<std::string>());
+      CHECK(rows == std::set<std::string>{"persistence", "climatology", "operator", "steady_prior"});  // no samples: they know no noise
+    }
+  }
+}
+
 TEST_CASE("objective reference: all four stages on UPS's latent space, interrupted and resumed", "[pipeline]") {
   const std::vector<std::string> sets{"latent={space: reference, dim: 8, tokens: 8}",
                                       "operator={pdet: {input_dim: 8, hidden_dim: 16, group_size: 8, num_heads: 2, depths: [1, 1]}}",

@@ -183,56 +183,6 @@ struct TokenConv3 : torch::autograd::Function<TokenConv3> {
   }
 };
 
-// Complex products of every mode from [K, 2, B, D] (re, im) and P = [re; im] [Wr | Wi].
-UPS_CLONES void combine_forward(const float* p, float* y, int64_t k, int64_t b, int64_t d) {
-  for (int64_t m = 0; m < k; ++m) {
-    const float *re = p + m * 4 * b * d, *im = re + 2 * b * d;
-    float *yr = y + m * 2 * b * d, *yi = yr + b * d;
-    for (int64_t r = 0; r < b; ++r)
-      for (int64_t i = 0; i < d; ++i) {
-        yr[r * d + i] = re[r * 2 * d + i] - im[r * 2 * d + d + i];
-        yi[r * d + i] = re[r * 2 * d + d + i] + im[r * 2 * d + i];
-      }
-  }
-}
-
-UPS_CLONES void combine_backward(const float* g, float* dp, int64_t k, int64_t b, int64_t d) {
-  for (int64_t m = 0; m < k; ++m) {
-    const float *gr = g + m * 2 * b * d, *gi = gr + b * d;
-    float *re = dp + m * 4 * b * d, *im = re + 2 * b * d;
-    for (int64_t r = 0; r < b; ++r)
-      for (int64_t i = 0; i < d; ++i) {
-        re[r * 2 * d + i] = gr[r * d + i];
-        re[r * 2 * d + d + i] = gi[r * d + i];
-        im[r * 2 * d + i] = gi[r * d + i];
-        im[r * 2 * d + d + i] = -gr[r * d + i];
-      }
-  }
-}
-
-struct SpectralConv1d : torch::autograd::Function<SpectralConv1d> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, const Tensor& analysis, const Tensor& synthesis) {
-    const int64_t n = x.size(0), b = x.size(1), d = x.size(2), k = weight.size(0);
-    const Tensor spectrum = at::mm(analysis, x.reshape({n, b * d})).view({k, 2 * b, d});
-    const Tensor p = at::bmm(spectrum, weight);  // [K, 2 B, 2 D]
-    Tensor y = at::empty({2 * k, b * d}, x.options());
-    combine_forward(data(p), y.data_ptr<float>(), k, b, d);
-    ctx->save_for_backward({spectrum, weight, analysis, synthesis});
-    return at::mm(synthesis, y).view({n, b, d});
-  }
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const auto saved = ctx->get_saved_variables();
-    const Tensor &spectrum = saved[0], &weight = saved[1], &analysis = saved[2], &synthesis = saved[3];
-    const int64_t n = grads[0].size(0), b = grads[0].size(1), d = grads[0].size(2), k = weight.size(0);
-    const Tensor dy = at::mm(synthesis.t(), grads[0].reshape({n, b * d}));
-    Tensor dp = at::empty({k, 2 * b, 2 * d}, dy.options());
-    combine_backward(data(dy), dp.data_ptr<float>(), k, b, d);
-    const Tensor dw = at::bmm(spectrum.transpose(1, 2), dp);
-    const Tensor ds = at::bmm(dp, weight.transpose(1, 2));
-    return {at::mm(analysis.t(), ds.view({2 * k, b * d})).view({n, b, d}), dw, Tensor(), Tensor()};
-  }
-};
-
 }  // namespace
 
 void set_enabled(bool on) { g_enabled = on; }
@@ -258,10 +208,6 @@ Tensor gated_add(const Tensor& x, const Tensor& gate, const Tensor& y) {
 
 Tensor token_conv3(const Tensor& x, const Tensor& weight, const Tensor& bias, bool periodic) {
   return TokenConv3::apply(x.contiguous(), weight, bias, periodic);
-}
-
-Tensor spectral_conv1d(const Tensor& x, const Tensor& weight, const Tensor& analysis, const Tensor& synthesis) {
-  return SpectralConv1d::apply(x, weight, analysis, synthesis);
 }
 
 }  // namespace ups::models::fused

@@ -17,7 +17,4 @@ at::Tensor modulated(const at::Tensor& x, const at::Tensor& shift, const at::Ten
 at::Tensor gated_add(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y);
 // Three-tap convolution along the first axis; x [N, B, D], weight [D', 3 D] for the taps at -1, 0, +1.
 at::Tensor token_conv3(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool periodic);
-// synthesis * (W_k * (analysis * x)); analysis [2 K, N], synthesis [N, 2 K], weight [K, D, 2 D].
-at::Tensor spectral_conv1d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& analysis, const at::Tensor& synthesis);
-
 }  // namespace ups::models::fused

@@ -6,10 +6,10 @@
 
 namespace ups::models {
 
-Linear::Linear(int64_t in, int64_t out, uint64_t seed, const std::string& key, Role role, double gain) {
-  const double bound = gain / std::sqrt(static_cast<double>(in));
-  weight = add_parameter("weight", uniform_init({out, in}, bound, seed, key + ".weight"), role);
-  bias = add_parameter("bias", at::zeros({out}));
+Linear::Linear(int64_t in, int64_t out, uint64_t seed, const std::string& key, Role role, double gain, double bias_gain) {
+  const double root = std::sqrt(static_cast<double>(in));
+  weight = add_parameter("weight", uniform_init({out, in}, gain / root, seed, key + ".weight"), role);
+  bias = add_parameter("bias", bias_gain == 0 ? at::zeros({out}) : uniform_init({out}, bias_gain / root, seed, key + ".bias"));
 }
 
 Tensor Linear::operator()(const Tensor& x) const { return at::linear(x, weight, bias); }

@@ -10,8 +10,8 @@ namespace ups::models {
 // y = x W^T + b, W [out, in].
 class Linear : public Module {
  public:
-  // gain scales the default bound 1/sqrt(in); gain 0 gives zeros. `key` seeds the initial values.
-  Linear(int64_t in, int64_t out, uint64_t seed, const std::string& key, Role role = Role::hidden, double gain = 1.0);
+  // gain scales the default bound 1/sqrt(in) of the weights, bias_gain that of the bias; 0 gives zeros. `key` seeds the initial values.
+  Linear(int64_t in, int64_t out, uint64_t seed, const std::string& key, Role role = Role::hidden, double gain = 1.0, double bias_gain = 0.0);
   Tensor operator()(const Tensor& x) const;
   Tensor weight, bias;
 };

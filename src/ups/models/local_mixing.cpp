@@ -7,6 +7,7 @@
 
 #include "ups/models/autocast.h"
 #include "ups/models/fused_ops.h"
+#include "ups/models/fused_spectral.h"
 
 namespace ups::models {
 namespace {
@@ -42,7 +43,7 @@ Tensor TokenConv::operator()(const Tensor& x) const {
   return at::linear(taps, weight_, bias_).view(x.sizes());
 }
 
-SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key) : grid_(std::move(grid)) {
+SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain) : grid_(std::move(grid)) {
   const size_t axes = grid_.size.size();
   const int64_t n = grid_.size[axes - 1];
   const int64_t my = std::max<int64_t>(1, std::min(modes, n / 2));
@@ -50,20 +51,27 @@ SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t 
   // Rows (k, re/im): X_re = sum_j cos x_j, X_im = -sum_j sin x_j, orthonormal scaling 1/sqrt(period) on both sides.
   Tensor a = at::empty({2 * my, n}, at::kDouble);
   Tensor s = at::empty({n, 2 * my}, at::kDouble);
+  auto a_at = a.accessor<double, 2>(), s_at = s.accessor<double, 2>();
   for (int64_t k = 0; k < my; ++k) {
     for (int64_t j = 0; j < n; ++j) {
       const double angle = 2.0 * std::numbers::pi * static_cast<double>(k * j) / period, scale = 1.0 / std::sqrt(period);
       const double twice = k == 0 ? 1.0 : 2.0;  // one-sided spectrum of a real field
-      a[2 * k][j] = scale * std::cos(angle);
-      a[2 * k + 1][j] = -scale * std::sin(angle);
-      s[j][2 * k] = twice * scale * std::cos(angle);
-      s[j][2 * k + 1] = -twice * scale * std::sin(angle);
+      a_at[2 * k][j] = scale * std::cos(angle);
+      a_at[2 * k + 1][j] = -scale * std::sin(angle);
+      s_at[j][2 * k] = twice * scale * std::cos(angle);
+      s_at[j][2 * k + 1] = -twice * scale * std::sin(angle);
     }
   }
   analysis_y_ = add_buffer("analysis_y", a.to(at::kFloat));
   synthesis_y_ = add_buffer("synthesis_y", s.to(at::kFloat));
   int64_t total = my;
-  if (axes == 2) {
+  if (axes == 1) {
+    dft_ = {analysis_y_, synthesis_y_, {}, {}};
+    if (grid_.periodic[0]) {
+      dft_.folded_analysis = fused::FoldedDft(analysis_y_);
+      dft_.folded_synthesis = fused::FoldedDft(synthesis_y_.t());
+    }
+  } else {
     const int64_t h = grid_.size[0], mx = std::max<int64_t>(1, std::min(modes, h / 2)), kx = h == 1 ? 1 : 2 * mx;
     const double px = padded_period(h, grid_.periodic[0]), scale = 1.0 / std::sqrt(px);
     Tensor c = at::empty({kx, h}, at::kDouble), sn = at::empty({kx, h}, at::kDouble);
@@ -81,7 +89,7 @@ SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t 
     synthesis_x_ = add_buffer("synthesis_x", forward.t().contiguous().to(at::kFloat));
     total = kx * my;
   }
-  const double std_dev = 0.5 / std::sqrt(static_cast<double>(2 * dim));
+  const double std_dev = gain * 0.5 / std::sqrt(static_cast<double>(2 * dim));
   weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"), Role::stack);
 }
 
@@ -99,7 +107,7 @@ Tensor SpectralConv::operator()(const Tensor& input) const {
   const Tensor x = input.to(weight_.scalar_type());
   const int64_t batch = x.size(1), d = x.size(2), bd = batch * d;
   if (grid_.size.size() == 1) {
-    if (fused::enabled(x)) return fused::spectral_conv1d(x, weight_, analysis_y_, synthesis_y_);
+    if (fused::enabled(x)) return fused::spectral_conv1d(x, weight_, dft_);
     const Tensor spectrum = at::mm(analysis_y_, x.reshape({x.size(0), bd}));
     return at::mm(synthesis_y_, mix(spectrum, batch).reshape({-1, bd})).view(x.sizes());
   }
@@ -111,6 +119,13 @@ Tensor SpectralConv::operator()(const Tensor& input) const {
   const Tensor mixed = mix(spectrum, batch).transpose(0, 1).reshape({2 * kx, my * bd});
   const Tensor back = at::mm(synthesis_x_, mixed).view({2, h, my, bd}).permute({1, 2, 0, 3}).reshape({h, 2 * my, bd});
   return at::matmul(synthesis_y_, back).view(x.sizes());
+}
+
+Tensor SpectralConv::layer(const Tensor& x, const Linear& pointwise, bool activate) const {
+  if (grid_.size.size() == 1 && fused::enabled(x))
+    return fused::fourier_layer1d(x, weight_, dft_, pointwise.weight, pointwise.bias, activate);
+  const Tensor y = (*this)(x) + pointwise(x);
+  return activate ? at::gelu(y) : y;
 }
 
 }  // namespace ups::models

@@ -1,6 +1,7 @@
 // Token mixing beside attention: a 3-tap convolution per axis and a truncated Fourier convolution (as in an FNO).
 #pragma once
 #include "ups/models/layers.h"
+#include "ups/models/real_dft.h"
 
 namespace ups::models {
 
@@ -21,8 +22,11 @@ class TokenConv : public Module {
 // matrices, so that it is three matrix products. Axes that are not periodic use a period of 1.25 N (zero padding).
 class SpectralConv : public Module {
  public:
-  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key);
+  // gain scales the initial weights.
+  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain = 1.0);
   Tensor operator()(const Tensor& x) const;  // [N, B, D]
+  // A whole layer of a Fourier neural operator: (*this)(x) + pointwise(x), then GELU when activate is set.
+  Tensor layer(const Tensor& x, const Linear& pointwise, bool activate) const;
 
  private:
   Tensor mix(const Tensor& spectrum, int64_t batch) const;  // [K, 2, B, D] -> same
@@ -30,6 +34,7 @@ class SpectralConv : public Module {
   TokenGrid grid_;
   Tensor weight_;     // [K, D, 2 D]: real part | imaginary part of each mode's matrix
   Tensor analysis_y_, synthesis_y_;  // last axis: [2 my, W], [W, 2 my]
+  fused::RealDft dft_;               // of 1-D grids: the same matrices for the fused path
   Tensor analysis_x_, synthesis_x_;  // first axis of 2-D grids: [2 kx, 2 H], [2 H, 2 kx]
 };
 

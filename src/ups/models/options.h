@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ups/core/fields.h"
+#include "ups/models/opponent_options.h"
 
 namespace ups::models {
 
@@ -121,6 +122,8 @@ struct PdetOptions {
 struct OperatorOptions {
   std::optional<std::string> architecture_type;
   PdetOptions pdet;
+  FnoOptions fno;
+  UnetOptions unet;
   std::optional<int64_t> latent_dim;
   std::string predict = "delta";
 
@@ -134,8 +137,10 @@ struct OperatorOptions {
   static void fields(Self& s, V& v) {
     v("architecture_type", s.architecture_type,
       {.doc = "default pdet_window, or pdet_unet when pdet.input_dim or pdet.group_size is given",
-       .choices = {"pdet_window", "pdet_unet", "pdet_stack"}});
+       .choices = {"pdet_window", "pdet_unet", "pdet_stack", "fno", "unet"}});
     v("pdet", s.pdet, {.doc = "sizes of the PDE-Transformer"});
+    v("fno", s.fno, {.doc = "sizes of the Fourier neural operator"});
+    v("unet", s.unet, {.doc = "sizes of the U-Net"});
     v("latent_dim", s.latent_dim, {.doc = "must equal latent.dim when given", .min = 1, .max = 4096});
     v("predict", s.predict, {.doc = "the change of the state over a step, or the state itself", .choices = {"delta", "state"}});
   }
@@ -177,9 +182,12 @@ struct DiffusionOptions {
   }
 };
 
+// UPS's token architectures; everything else sizes its PDE-Transformers (operator or corrector) as pdet_window.
+inline bool on_latent_tokens(const std::string& architecture) { return architecture == "pdet_unet" || architecture == "pdet_stack"; }
+
 // Fills every unset size. An absent UPS block means {input_dim dim, hidden_dim 2 dim, depths [1, 1, 1], group_size max(dim/2, 4)}.
 inline PdetOptions resolve_pdet(PdetOptions p, const std::string& architecture, int64_t latent_dim) {
-  if (architecture == "pdet_window") {
+  if (!on_latent_tokens(architecture)) {
     if (!p.hidden_dim) p.hidden_dim = 24;
     if (!p.depths) p.depths = std::vector<int64_t>{2, 1};
     return p;

@@ -187,6 +187,7 @@ std::vector<EvalModel> steady_models(const RunConfig& c, FieldSpace& s, train::C
   };
   using Ids = std::span<const int64_t>;
   add("steady_prior", 1, false, [model](const Tensor& a, const models::Condition& k, Ids, int64_t) { return model->mean_solution(a, k); });
+  if (steady_is_deterministic(c)) return out;
   add("steady_prior_sample", 8, true, [model, &s](const Tensor& a, const models::Condition& k, Ids ids, int64_t member) {
     const Tensor like = at::empty(field_shape(s, a.size(0), s.info().channels), a.options());
     return model->sample(sample_noise(like, ids, 0, member), a, k, 8);

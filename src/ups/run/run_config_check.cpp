@@ -128,7 +128,7 @@ void Checker::latent() {
 }
 
 void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOptions& p, const std::string& path) {
-  const bool window = c_.op.architecture() == "pdet_window";
+  const bool window = !models::on_latent_tokens(c_.op.architecture());
   const int64_t heads = p.num_heads;
   const auto divides = [&](int64_t whole, int64_t part, const std::string& a, const std::string& b) {
     if (whole % part != 0)

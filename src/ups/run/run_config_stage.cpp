@@ -47,7 +47,7 @@ models::PdetOptions steady_pdet(const RunConfig& c) {
 }
 
 bool uses_reference(const RunConfig& c) {
-  if (c.training.semantics == "reference" || c.op.architecture() != "pdet_window" || c.diffusion.objective == "reference")
+  if (c.training.semantics == "reference" || models::on_latent_tokens(c.op.architecture()) || c.diffusion.objective == "reference")
     return true;
   return std::any_of(kStageNames.begin(), kStageNames.end(),
                      [&](const std::string& s) { return stage_objective(c, s) == "reference"; });

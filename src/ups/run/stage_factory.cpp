@@ -22,11 +22,15 @@ std::unique_ptr<models::FieldOperator> trained_operator(const RunConfig& c, cons
   return op;
 }
 
+stages::NetOptions net_options(const RunConfig& c, const std::string& architecture, models::PdetOptions pdet, std::optional<int64_t> patch) {
+  return {architecture, std::move(pdet), c.op.fno, c.op.unet, c.latent.dim, patch};
+}
+
 }  // namespace
 
 std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const stages::FieldSpace& space, uint64_t seed) {
   stages::NetSpec spec{space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
-  auto net = stages::build_net(space, spec, operator_pdet(c), c.op.architecture(), c.latent.dim, c.data.patch_size);
+  auto net = stages::build_net(space, spec, net_options(c, c.op.architecture(), operator_pdet(c), c.data.patch_size));
   auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state");
   op->to(space.device);
   return op;
@@ -36,7 +40,7 @@ std::unique_ptr<models::Corrector> build_corrector(const RunConfig& c, const sta
                                                    const std::vector<double>& residual_rms, uint64_t seed) {
   const int64_t channels = space.info().channels;
   stages::NetSpec spec{3 * channels, channels, true, false, sub_seed(seed, "init.corrector")};
-  auto net = stages::build_net(space, spec, diffusion_pdet(c), "pdet_window", c.latent.dim, c.data.patch_size);
+  auto net = stages::build_net(space, spec, net_options(c, "pdet_window", diffusion_pdet(c), c.data.patch_size));
   auto model = std::make_unique<models::Corrector>(std::move(net), residual_rms, space.delta_rms, space.axes());
   model->to(space.device);
   return model;
@@ -46,11 +50,14 @@ std::unique_ptr<models::SteadyField> build_steady(const RunConfig& c, const stag
                                                   const stages::SteadyStatistics& statistics, uint64_t seed) {
   const auto& info = space.info();
   stages::NetSpec spec{info.channels + info.coeff_channels, info.channels, true, true, sub_seed(seed, "init.steady_prior")};
-  auto net = stages::build_net(space, spec, steady_pdet(c), "pdet_window", c.latent.dim, stage_data(c, "steady_prior").patch_size);
+  const std::string architecture = steady_is_deterministic(c) ? c.op.architecture() : "pdet_window";
+  auto net = stages::build_net(space, spec, net_options(c, architecture, steady_pdet(c), stage_data(c, "steady_prior").patch_size));
   auto model = std::make_unique<models::SteadyField>(std::move(net), statistics.mean_field, statistics.rms, space.axes());
   model->to(space.device);
   return model;
 }
+
+bool steady_is_deterministic(const RunConfig& c) { return c.op.architecture() == "fno" || c.op.architecture() == "unet"; }
 
 stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetInfo& info) {
   stages::CorrectorOptions o;
@@ -85,7 +92,8 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
       throw data_error(space.info().name, "stage steady_prior needs a steady set with coefficients, found " + std::to_string(space.info().frames) + " frames",
                        "give stages.steady_prior.data a Darcy file");
     const auto statistics = stages::steady_statistics(space);
-    built.stage = std::make_unique<stages::SteadyFlowStage>(space, build_steady(c, space, statistics, seed), c.diffusion.null_token_share, true);
+    const double null_share = steady_is_deterministic(c) ? 1.0 : c.diffusion.null_token_share;
+    built.stage = std::make_unique<stages::SteadyFlowStage>(space, build_steady(c, space, statistics, seed), null_share, true);
     built.window = 1;
     return built;
   }

@@ -18,6 +18,8 @@ std::unique_ptr<models::Corrector> build_corrector(const RunConfig& config, cons
 // statistics: mean field and scale; placeholders when weights are loaded afterwards.
 std::unique_ptr<models::SteadyField> build_steady(const RunConfig& config, const stages::FieldSpace& space,
                                                   const stages::SteadyStatistics& statistics, uint64_t seed);
+// The steady prior takes part in operator.architecture_type fno and unet, which have the mean mode only: no flow rows, no samples.
+bool steady_is_deterministic(const RunConfig& config);
 stages::CorrectorOptions corrector_options(const RunConfig& config, const data::SetInfo& info);
 
 // A stage ready to train, with what it borrows.
