@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "ups/models/autocast.h"
+#include "ups/models/gelu.h"
 
 namespace ups::models {
 namespace {
@@ -44,7 +45,7 @@ struct Unet::Pair : Module {
   Tensor operator()(Tensor x) const {
     for (size_t i = 0; i < weight.size(); ++i) {
       for (size_t a = 0; a < periodic.size(); ++a) x = pad_axis(x, static_cast<int64_t>(a) + 2, 1, 1, periodic[a]);
-      x = at::gelu(periodic.size() == 1 ? at::conv1d(x, weight[i], bias[i]) : at::conv2d(x, weight[i], bias[i]));
+      x = fused::gelu(periodic.size() == 1 ? at::conv1d(x, weight[i], bias[i]) : at::conv2d(x, weight[i], bias[i]));
     }
     return x;
   }
