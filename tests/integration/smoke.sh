@@ -13,7 +13,7 @@ mkdir quickstart-data
 grep -q '^    Muon   matrix, one per mode .* net\.levels\.\*.*\.spectral\.weight$' dry_run.txt
 grep -q '^    AdamW  rank < 2 ' dry_run.txt
 TIMEFORMAT='%U %S'  # CPU time: neighbours on the machine cost wall time
-{ time "$bin/ups-train" --config "$source_dir/configs/smoke.yaml" --stage all --run-dir run --progress none 2>&3; } 3>&2 2> seconds.txt
+{ time "$bin/ups-train" --config "$source_dir/configs/smoke.yaml" --stage all --run-dir run --threads 1 --progress none 2>&3; } 3>&2 2> seconds.txt
 seconds=$(awk '{ print int($1 + $2) }' seconds.txt)
 "$bin/ups-eval" --run run --save-predictions predictions.h5 --output-prefix eval/evaluation > /dev/null
 grep -q ' AdamW  all .* net\.' run/run.log

@@ -88,7 +88,7 @@ class MuonHost final : public MuonBackend {
     const MuonSlot& s = slots_[matrices[0].slot];
     const int64_t rows = s.blocks[matrices[0].block].rows, m = std::min(rows, s.columns), n = std::max(rows, s.columns);
     const bool stack = matrices.size() > 1;
-    const int64_t numbers = stack ? lanes(s, rows) * host::orth_lanes_stride(rows, s.columns) + host::orth_lanes_workspace(rows, s.columns)
+    const int64_t numbers = stack ? lanes(s, rows) * host::orth_lanes_stride(rows, s.columns) + host::orth_lanes_workspace(rows, s.columns, options_.variant)
                                   : rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant);
     workspace_doubles_ = std::max(workspace_doubles_, static_cast<size_t>(numbers) * s.w.element_size() / sizeof(double) + 1);
     const double cost = static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(n);
@@ -116,7 +116,7 @@ class MuonHost final : public MuonBackend {
     }
     if (count == 0) return;
     host::orthogonalize_lanes(u, static_cast<int64_t>(count), rows, first.columns, sums.data(), options_.schedule, options_.eps,
-                              u + lanes(first, rows) * stride);
+                              options_.variant, u + lanes(first, rows) * stride);
     for (size_t k = 0; k < count; ++k) apply(active[k], u + static_cast<int64_t>(k) * stride, lr);
   }
 

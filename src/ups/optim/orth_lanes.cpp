@@ -18,24 +18,27 @@ constexpr size_t kLaneSteps = 16;
 
 int64_t past_line(const float* p) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(p) / sizeof(float) % 16); }
 
+bool gram(int64_t rows, int64_t columns, OrthVariant variant) {
+  return (variant == OrthVariant::automatic ? orth_variant(rows, columns) : variant) == OrthVariant::gram;
+}
+
 }  // namespace
 
 int64_t orth_lanes(int64_t rows, int64_t columns, OrthVariant variant, size_t steps) {
   const int64_t m = std::min(rows, columns), n = std::max(rows, columns);
-  if (variant == OrthVariant::automatic) variant = orth_variant(rows, columns);
   const LaneOrth& lanes = tri_gemm().lanes;
-  const bool small = m > 0 && steps <= kLaneSteps && m <= kLaneSide && n <= kLongestSum && lanes.workspace(m, n) <= kLaneFloats;
-  return small && variant != OrthVariant::gram ? lanes.count : 0;
+  const bool small = m > 0 && steps <= kLaneSteps && m <= kLaneSide && n <= kLongestSum && lanes.workspace(m, n, gram(rows, columns, variant)) <= kLaneFloats;
+  return small ? lanes.count : 0;
 }
 
 int64_t orth_lanes_stride(int64_t rows, int64_t columns) { return (rows * columns + 15) / 16 * 16; }
 
-int64_t orth_lanes_workspace(int64_t rows, int64_t columns) {
-  return tri_gemm().lanes.workspace(std::min(rows, columns), std::max(rows, columns)) + 16;
+int64_t orth_lanes_workspace(int64_t rows, int64_t columns, OrthVariant variant) {
+  return tri_gemm().lanes.workspace(std::min(rows, columns), std::max(rows, columns), gram(rows, columns, variant)) + 16;
 }
 
 void orthogonalize_lanes(float* u, int64_t count, int64_t rows, int64_t columns, const double* sum_squares, const NsSchedule& schedule,
-                         EpsMode eps, float* workspace) {
+                         EpsMode eps, OrthVariant variant, float* workspace) {
   const int64_t stride = orth_lanes_stride(rows, columns), size = rows * columns;
   const LaneOrth& lanes = tri_gemm().lanes;
   assert(count <= lanes.count && schedule.steps.size() <= kLaneSteps);
@@ -50,7 +53,7 @@ void orthogonalize_lanes(float* u, int64_t count, int64_t rows, int64_t columns,
   for (size_t i = 0; i < schedule.steps.size(); ++i)
     for (size_t k = 0; k < 3; ++k) coefficients[3 * i + k] = static_cast<float>(schedule.steps[i][k]);
   lanes.run(rows, columns, u, stride, coefficients.data(), static_cast<int64_t>(schedule.steps.size()),
-            workspace + (16 - past_line(workspace)) % 16);
+            gram(rows, columns, variant), workspace + (16 - past_line(workspace)) % 16);
 }
 
 }  // namespace ups::optim::host

@@ -12,11 +12,11 @@ namespace ups::optim::host {
 int64_t orth_lanes(int64_t rows, int64_t columns, OrthVariant variant, size_t steps);
 // Distance in floats from one matrix to the next, and floats of workspace.
 int64_t orth_lanes_stride(int64_t rows, int64_t columns);
-int64_t orth_lanes_workspace(int64_t rows, int64_t columns);
+int64_t orth_lanes_workspace(int64_t rows, int64_t columns, OrthVariant variant);
 
 // u: orth_lanes() row-major matrices, orth_lanes_stride() apart, of which the first `count` are orthogonalized in place; the others are
 // scratch. sum_squares: of each.
 void orthogonalize_lanes(float* u, int64_t count, int64_t rows, int64_t columns, const double* sum_squares, const NsSchedule& schedule,
-                         EpsMode eps, float* workspace);
+                         EpsMode eps, OrthVariant variant, float* workspace);
 
 }  // namespace ups::optim::host

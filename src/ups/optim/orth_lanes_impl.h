@@ -81,23 +81,48 @@ void lane_copy(int64_t rows, int64_t columns, float* matrices, int64_t stride, f
   }
 }
 
-int64_t lane_floats(int64_t m, int64_t n) { return 2 * (m * n + m * m) * VW; }
+int64_t lane_floats(int64_t m, int64_t n, bool gram) { return 2 * (m * n + (gram ? 2 : 1) * m * m) * VW; }
 
-void lane_run(int64_t rows, int64_t columns, float* matrices, int64_t stride, const float* coefficients, int64_t steps, float* scratch) {
-  const int64_t m = least(rows, columns), n = rows + columns - m;
-  float *x = scratch, *spare = x + m * n * VW, *r = spare + m * n * VW, *p = r + m * m * VW;
+// p = aI + bR + cR^2
+void lane_polynomial(int64_t m, const float* step, const float* r, float* p) {
+  const float a = step[0], b = step[1], c = step[2];
+  if (c != 0) lane_symmetric(m, m, r, r, p, c, r, b / c);
+  else
+    for (int64_t e = 0; e < m * m * VW; e += VW) store(p + e, b * load(r + e));
+  for (int64_t k = 0; k < m; ++k) store(p + k * (m + 1) * VW, load(p + k * (m + 1) * VW) + a);
+}
+
+UPS_TRI_INLINE void exchange_pointers(float*& a, float*& b) {
+  float* const c = a;
+  a = b;
+  b = c;
+}
+
+// The steps are those of orth_tri.cpp, plain() and gram().
+void lane_run(int64_t rows, int64_t columns, float* matrices, int64_t stride, const float* coefficients, int64_t steps, bool gram, float* scratch) {
+  const int64_t m = least(rows, columns), n = rows + columns - m, square = m * m * VW;
+  float *x = scratch, *spare = x + m * n * VW, *r = spare + m * n * VW, *p = r + square, *q = p + square, *t = q + square;
   lane_copy<true>(rows, columns, matrices, stride, x);
+  bool fresh = true;  // R does not belong to X, and nothing is in Q
   for (int64_t i = 0; i < steps; ++i) {
-    const float a = coefficients[3 * i], b = coefficients[3 * i + 1], c = coefficients[3 * i + 2];
-    lane_symmetric(m, n, x, x, r, 1, nullptr, 0);
-    if (c != 0) lane_symmetric(m, m, r, r, p, c, r, b / c);
-    else
-      for (int64_t e = 0; e < m * m * VW; e += VW) store(p + e, b * load(r + e));
-    for (int64_t k = 0; k < m; ++k) store(p + k * (m + 1) * VW, load(p + k * (m + 1) * VW) + a);
-    lane_apply(m, n, p, x, spare);
-    float* const swap = x;
-    x = spare;
-    spare = swap;
+    if (fresh) lane_symmetric(m, n, x, x, r, 1, nullptr, 0);
+    lane_polynomial(m, coefficients + 3 * i, r, p);
+    const bool leave = !gram || i + 1 == steps || i + 1 == kGramRestart;
+    if (!leave) {
+      lane_symmetric(m, m, p, r, t, 1, nullptr, 0);
+      lane_symmetric(m, m, t, p, r, 1, nullptr, 0);
+    }
+    if (gram && !fresh) {
+      lane_symmetric(m, m, q, p, t, 1, nullptr, 0);
+      exchange_pointers(q, t);
+    } else if (gram) {
+      exchange_pointers(p, q);
+    }
+    fresh = leave;
+    if (leave) {
+      lane_apply(m, n, gram ? q : p, x, spare);
+      exchange_pointers(x, spare);
+    }
   }
   lane_copy<false>(rows, columns, matrices, stride, x);
 }

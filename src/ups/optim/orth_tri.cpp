@@ -77,7 +77,7 @@ class TriIteration {
 
   // A restart bounds the rounding of R against X, which grows with the square of the slope at 0. fp32 aims at 1e-5; in bf16 X has larger
   // errors of its own, and a restart adds one more.
-  bool restart(size_t steps, double slope) const { return g_.low ? slope > 2000 : steps == 2; }
+  bool restart(size_t steps, double slope) const { return g_.low ? slope > 2000 : steps == static_cast<size_t>(kGramRestart); }
 
   void gram_matrix(float* x, float* r) const {
     if (g_.low) round_bf16(x, rows_ * columns_);

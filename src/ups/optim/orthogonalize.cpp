@@ -9,7 +9,8 @@ namespace ups::optim {
 
 OrthVariant orth_variant(int64_t rows, int64_t columns) {
   const int64_t m = std::min(rows, columns), n = std::max(rows, columns);
-  if (m < 48) return OrthVariant::standard;
+  if (m < 16 || (m < 48 && n < 2 * m)) return OrthVariant::standard;
+  if (m < 48) return OrthVariant::gram;
   return 2 * n < 3 * m ? OrthVariant::symmetric : OrthVariant::gram;
 }
 

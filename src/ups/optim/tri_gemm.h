@@ -9,15 +9,18 @@
 
 namespace ups::optim::host {
 
-// The whole plain iteration for `count` small matrices at a time, one per vector lane: no packing, no mirrors, and the same bits as the
+constexpr int64_t kGramRestart = 2;  // steps after which the Gram form returns to X in fp32
+
+// The whole iteration for `count` small matrices at a time, one per vector lane: no packing, no mirrors, and the same bits as the
 // three products below give.
 struct LaneOrth {
   int64_t count = 0;  // 0: this table has none
   // Floats of scratch memory, on a cache line, for m <= n.
-  int64_t (*workspace)(int64_t m, int64_t n) = nullptr;
+  int64_t (*workspace)(int64_t m, int64_t n, bool gram) = nullptr;
   // matrices: `count` ones, row-major, `stride` floats apart (a multiple of 16); X <- aX + (bR + cR^2)X, R = X X^T (or X^T X), for each
-  // triple (a, b, c).
-  void (*run)(int64_t rows, int64_t columns, float* matrices, int64_t stride, const float* coefficients, int64_t steps, float* scratch) = nullptr;
+  // triple (a, b, c); gram: by way of R alone, X at the restart and at the end (orth_tri.cpp).
+  void (*run)(int64_t rows, int64_t columns, float* matrices, int64_t stride, const float* coefficients, int64_t steps, bool gram, float* scratch) =
+      nullptr;
 };
 
 // Matrices are row-major without gaps. m = min(rows, columns).

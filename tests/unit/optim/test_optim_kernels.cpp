@@ -278,18 +278,20 @@ TEST_CASE("matrices that share vectors have the bits of single ones") {
     if (!table) continue;
     for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{24, 48}, {48, 24}, {7, 9}, {16, 16}, {1, 5}, {31, 30}, {40, 44}}) {
       INFO(name << " " << rows << " x " << columns);
-      const int64_t count = table->lanes.count, size = rows * columns, stride = (size + 15) / 16 * 16;
-      at::Tensor stack = at::zeros({count, stride});
-      for (int64_t l = 0; l < count; ++l) stack[l].narrow(0, 0, size).copy_(randn({size}, 9 + static_cast<uint64_t>(l)) * (0.5 / std::sqrt(static_cast<double>(size))));
-      at::Tensor singles = stack.clone();
-      std::vector<float> scratch(static_cast<size_t>(table->lanes.workspace(std::min(rows, columns), std::max(rows, columns)) + 16));
-      auto* line = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / 4;
-      table->lanes.run(rows, columns, stack.mutable_data_ptr<float>(), stride, coefficients.data(), 5, line);
-      std::vector<float> workspace(static_cast<size_t>(host::tri_workspace(rows, columns, OrthVariant::standard) + table->scratch(48)));
-      for (int64_t l = 0; l < count; ++l) {
-        float* x = singles[l].mutable_data_ptr<float>();
-        const float* result = host::iterate({*table, *table}, x, rows, columns, schedule, OrthVariant::standard, workspace.data());
-        CHECK(std::equal(result, result + size, stack[l].const_data_ptr<float>()));
+      for (const bool gram : {false, true}) {
+        const int64_t count = table->lanes.count, size = rows * columns, stride = (size + 15) / 16 * 16;
+        at::Tensor stack = at::zeros({count, stride});
+        for (int64_t l = 0; l < count; ++l) stack[l].narrow(0, 0, size).copy_(randn({size}, 9 + static_cast<uint64_t>(l)) * (0.5 / std::sqrt(static_cast<double>(size))));
+        at::Tensor singles = stack.clone();
+        std::vector<float> scratch(static_cast<size_t>(table->lanes.workspace(std::min(rows, columns), std::max(rows, columns), gram) + 16));
+        auto* line = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / 4;
+        table->lanes.run(rows, columns, stack.mutable_data_ptr<float>(), stride, coefficients.data(), 5, gram, line);
+        std::vector<float> workspace(static_cast<size_t>(host::tri_workspace(rows, columns, OrthVariant::gram) + table->scratch(48)));
+        for (int64_t l = 0; l < count; ++l) {
+          float* x = singles[l].mutable_data_ptr<float>();
+          const float* result = host::iterate({*table, *table}, x, rows, columns, schedule, gram ? OrthVariant::gram : OrthVariant::standard, workspace.data());
+          CHECK(std::equal(result, result + size, stack[l].const_data_ptr<float>()));
+      }
       }
     }
   }
@@ -305,9 +307,9 @@ TEST_CASE("a stack's other matrices do not feel a NaN or a zero") {
   const at::Tensor before = stack.clone();
   std::vector<double> sums;
   for (int64_t l = 0; l < lanes; ++l) sums.push_back(stack[l].narrow(0, 0, 24 * 48).to(at::kDouble).square().sum().item<double>());
-  std::vector<float> workspace(static_cast<size_t>(host::orth_lanes_workspace(24, 48)));
+  std::vector<float> workspace(static_cast<size_t>(host::orth_lanes_workspace(24, 48, OrthVariant::automatic)));
   const auto schedule = ns_schedule("polar_express", 5, {});
-  host::orthogonalize_lanes(stack.mutable_data_ptr<float>(), lanes - 1, 24, 48, sums.data(), schedule, EpsMode::scale_free, workspace.data());
+  host::orthogonalize_lanes(stack.mutable_data_ptr<float>(), lanes - 1, 24, 48, sums.data(), schedule, EpsMode::scale_free, OrthVariant::automatic, workspace.data());
   CHECK(stack[1].abs().max().item<float>() == 0);
   CHECK(at::isnan(stack[2]).any().item<bool>() == false);  // a norm that is not a number gives no update, as for single matrices
   for (const int64_t l : {int64_t{0}, int64_t{3}}) {
