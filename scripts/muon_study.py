@@ -159,10 +159,9 @@ class Study:
             yield name, "muon_original", self.best_rate(name, "muon"), 0
 
     def test(self):
-        """ups-eval of the cells at the chosen rates, once everything is trained."""
+        """ups-eval of the two optimizers at the chosen rates."""
         for key, c in list(self.cells.items()):
-            chosen = c["kind"].split("_")[0] in ("adamw", "muon") and c["lr"] == self.best_rate(c["set"], c["kind"].split("_")[0])
-            if "test" in c or not chosen or c["kind"] in ("muon_plan", "muon_original"):
+            if "test" in c or c["kind"] not in ("adamw", "muon") or c["lr"] != self.best_rate(c["set"], c["kind"]):
                 continue
             prefix = self.out / "runs" / key / "study"
             words = [self.bin / "ups-eval", "--run", self.out / "runs" / key, "--threads", 1, "--no-plots", "--output-prefix", prefix]
