@@ -291,7 +291,7 @@ TEST_CASE("matrices that share vectors have the bits of single ones") {
           float* x = singles[l].mutable_data_ptr<float>();
           const float* result = host::iterate({*table, *table}, x, rows, columns, schedule, gram ? OrthVariant::gram : OrthVariant::standard, workspace.data());
           CHECK(std::equal(result, result + size, stack[l].const_data_ptr<float>()));
-      }
+        }
       }
     }
   }
