@@ -15,8 +15,7 @@ Tensor sinusoidal(const Tensor& x, int64_t n, double max_frequency) {
   return at::cat({at::sin(angle), at::cos(angle)}, -1);
 }
 
-ConditionEmbedding::ConditionEmbedding(int64_t dim, bool dt, int64_t parameters, int64_t boundary_kinds, bool tau, uint64_t seed)
-    : use_dt_(dt) {
+ConditionEmbedding::ConditionEmbedding(int64_t dim, bool dt, int64_t parameters, int64_t boundary_kinds, bool tau, uint64_t seed) {
   const auto add = [&](std::unique_ptr<Linear>& slot, const std::string& name, int64_t in, double gain = 1.0) {
     slot = std::make_unique<Linear>(in, dim, seed, "condition." + name, Role::embedding, gain);
     add_child(name, *slot);

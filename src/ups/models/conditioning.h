@@ -14,7 +14,6 @@ class ConditionEmbedding : public Module {
   Tensor operator()(const Condition& condition, int64_t batch, const at::TensorOptions& options) const;  // [B, dim]
 
  private:
-  bool use_dt_;
   std::unique_ptr<Linear> dt_, params_, boundary_, tau_, step_, out_;
 };
 

@@ -90,7 +90,7 @@ class MuonHost final : public MuonBackend {
     const bool stack = matrices.size() > 1;
     const int64_t numbers = stack ? lanes(s, rows) * host::orth_lanes_stride(rows, s.columns) + host::orth_lanes_workspace(rows, s.columns, options_.variant)
                                   : rows * s.columns + host::orth_workspace(rows, s.columns, options_.variant);
-    workspace_doubles_ = std::max(workspace_doubles_, static_cast<size_t>(numbers) * s.w.element_size() / sizeof(double) + 1);
+    workspace_doubles_ = std::max(workspace_doubles_, static_cast<size_t>(numbers) * static_cast<size_t>(s.w.element_size()) / sizeof(double) + 1);
     const double cost = static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(n);
     tasks_.push_back({std::move(matrices), cost * static_cast<double>(stack ? lanes(s, rows) : 1)});
   }

@@ -39,7 +39,7 @@ std::vector<OptimizerOptions> families() {
   out[5].muon_backend = "batched";
   out[6].muon_dtype = "bf16";
   out[7].amsgrad = true;
-  for (const size_t i : {8, 9}) out[i].normuon = out[i].cautious_decay = true;
+  for (const size_t i : {size_t{8}, size_t{9}}) out[i].normuon = out[i].cautious_decay = true;
   out[9].muon_backend = "batched";
   return out;
 }
