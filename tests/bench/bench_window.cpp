@@ -2,26 +2,20 @@
 // one thread): forward, relative loss, backward; then the trainer's gradient pass, optimizer and average. The plain ATen path and the
 // fused one in turn, each with AdamW and with hybrid Muon; medians.   bench_window [ROUNDS 15] [STEPS 10] [PART OF A ROW'S NAME]
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
-#include <memory>
 
-#include "ups/core/process.h"
+#include "bench_update.h"
 #include "ups/models/fused_ops.h"
 #include "ups/models/pde_transformer.h"
-#include "ups/optim/ema.h"
-#include "ups/optim/grad_clip.h"
-#include "ups/optim/optimizer.h"
 
 namespace {
 
 using namespace ups;
 
-double cpu_ms() { return static_cast<double>(std::clock()) * 1e3 / CLOCKS_PER_SEC; }
+double cpu_ms() { return cpu_seconds() * 1e3; }
 
 class Contender {
  public:
@@ -35,15 +29,7 @@ class Contender {
     c.mlp_ratio = 1;
     c.modes = 48;
     model_ = std::make_unique<models::PdeTransformer>(c);
-    params_ = model_->parameters();
-    optim::OptimizerOptions o;
-    o.name = optimizer;
-    o.lr = 1e-3;
-    o.weight_decay = 1e-4;
-    optimizer_ = optim::make_optimizer(o, params_);
-    std::vector<std::pair<std::string, at::Tensor>> values;
-    for (const auto& p : params_) values.emplace_back(p.name, p.tensor);
-    ema_ = std::make_unique<optim::Ema>(optim::EmaOptions{0.999, true}, values);
+    update_ = std::make_unique<bench::Update>(model_->parameters(), optimizer, 1e-4, true);
     auto generator = at::detail::createCPUGenerator(1);
     x_ = at::randn({kBatch, 1, 256}, generator);
     y_ = at::randn({kBatch, 1, 256}, generator);
@@ -58,25 +44,23 @@ class Contender {
       const at::Tensor out = model_->forward(x_, condition_);
       ((out - y_).square().sum({1, 2}) / y_.square().sum({1, 2})).mean().backward();
       const double middle = cpu_ms();
-      optim::read_gradients(params_, 1, pass_);
-      optim::multiply_on_read(*optimizer_, pass_.pending * optim::clip_factor(pass_.norm.item<double>(), 1.0));
+      update_->read();
       const double read = cpu_ms();
-      optimizer_->step(pass_.found_inf);
+      update_->optimize();
       const double stepped = cpu_ms();
-      ema_->update(pass_.found_inf);
-      optimizer_->zero_grad();
+      update_->finish();
       const double end = cpu_ms();
       network += middle - begin;
       update += end - middle;
       optimizer += stepped - read;
     }
-    network_.push_back(network / steps);
-    update_.push_back(update / steps);
+    network_time_.push_back(network / steps);
+    update_time_.push_back(update / steps);
     optimizer_time_.push_back(optimizer / steps);
   }
 
   void report() {
-    const double network = median(network_), update = median(update_), optimizer = median(optimizer_time_);
+    const double network = median(network_time_), update = median(update_time_), optimizer = median(optimizer_time_);
     fmt::print("{:20s} {:9.3f} {:9.3f} {:9.3f} {:8.1f} % {:12.0f}\n", name_, network, update, optimizer, 100 * optimizer / network,
                1e3 * kBatch / (network + update));
   }
@@ -92,13 +76,10 @@ class Contender {
   bool fused_;
   std::string name_;
   std::unique_ptr<models::PdeTransformer> model_;
-  optim::ParamList params_;
-  std::unique_ptr<optim::Optimizer> optimizer_;
-  std::unique_ptr<optim::Ema> ema_;
-  optim::GradPass pass_;
+  std::unique_ptr<bench::Update> update_;
   at::Tensor x_, y_;
   models::Condition condition_;
-  std::vector<double> network_, update_, optimizer_time_;
+  std::vector<double> network_time_, update_time_, optimizer_time_;
 };
 
 }  // namespace

@@ -57,13 +57,9 @@ void unscale_and_norm(const ParamList& params, const at::Tensor& inv_scale, Grad
 
 bool read_gradients(const ParamList& params, double inv_scale, GradPass& out) {
   HostGradients& on_host = HostGradients::cleared();
-  for (const auto& p : params) {
-    const at::Tensor& grad = p.tensor.grad();
-    if (!grad.defined() || grad.numel() == 0) continue;
-    const at::Tensor g = real_view(grad);
-    if (!host_dense(g)) return false;
-    on_host.add(g);
-  }
+  GradientLists others;
+  collect_gradients(params, &on_host, others);
+  if (!others.empty()) return false;
   write_results(out, on_host.squares(inv_scale, false));
   out.pending = inv_scale;
   return true;

@@ -27,8 +27,6 @@ NamedTensors copies(const NamedTensors& values) {
   return out;
 }
 
-bool half_precision(const std::string& name) { return name == "float16" || name == "fp16"; }
-
 }  // namespace
 
 Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at::Device device, Hooks hooks)
@@ -40,7 +38,7 @@ Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at:
   ema_ = make_ema(settings_, stage_.module());
   if (hooks_.metrics && !settings_.reference_semantics) stats_ = std::make_unique<optim::UpdateStats>(*optimizer_);
   optim::GradScalerOptions scaler;
-  scaler.enabled = settings_.amp && half_precision(settings_.amp_dtype);
+  scaler.enabled = settings_.amp && amp_type() == at::kHalf;
   scaler_ = optim::GradScaler(scaler);
   std::vector<double> base;
   for (const auto& g : optimizer_->groups()) base.push_back(g.base_lr);

@@ -101,6 +101,7 @@ class Trainer {
   void log_step(std::span<const double> groups);
   void clip(const optim::GradPass& pass);
   void set_learning_rates();
+  at::ScalarType amp_type() const;
   double progress() const;                   // 0..1 of the planned updates, or of the CPU budget
   double cpu_used() const;
   bool budget_spent() const;                 // no time is left for more than a validation as long as the last one

@@ -56,6 +56,10 @@ void Trainer::clip(const optim::GradPass& pass) {
   optim::multiply_on_read(*optimizer_, pass.pending * factor);
 }
 
+at::ScalarType Trainer::amp_type() const {
+  return settings_.amp_dtype == "float16" || settings_.amp_dtype == "fp16" ? at::kHalf : at::kBFloat16;
+}
+
 double Trainer::progress() const {
   if (settings_.cpu_seconds > 0) return std::min(1.0, cpu_used() / settings_.cpu_seconds);
   return std::min(1.0, static_cast<double>(state_.updates) / static_cast<double>(std::max<int64_t>(1, planned_updates())));
@@ -77,7 +81,6 @@ Trainer::StepResult Trainer::update() {
   result.micro_batches = count;
   const SyncForbidden forbidden(hooks_.forbid_sync);
   // 2 forward and backward
-  const at::ScalarType type = settings_.amp_dtype == "float16" || settings_.amp_dtype == "fp16" ? at::kHalf : at::kBFloat16;
   for (int64_t i = 0; i < count; ++i) {
     const TensorBatch& batch = group[static_cast<size_t>(i)];
     StepContext context{state_.epoch, state_.batch + i, progress(), 0};
@@ -87,7 +90,7 @@ Trainer::StepResult Trainer::update() {
                                                         : static_cast<double>(batch.size()) / static_cast<double>(result.samples);
     Loss loss;
     {
-      const models::AutocastGuard autocast(device_.type(), settings_.amp, type);
+      const models::AutocastGuard autocast(device_.type(), settings_.amp, amp_type());
       loss = stage_.loss(batch, context);
     }
     scaler_.scale(count == 1 && weight == 1.0 ? loss.total : loss.total * weight).backward();
