@@ -42,15 +42,24 @@ Tensor channel_scale(const std::vector<double>& values, size_t axes) {
   return t.view(shape);
 }
 
-FieldOperator::FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state)
+FieldOperator::FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state,
+                             const std::vector<int64_t>& conserved)
     : net_(std::move(net)), predict_state_(predict_state) {
   add_child("net", *net_);
   scale_ = add_buffer("delta_scale", channel_scale(delta_rms, axes));
+  if (conserved.empty()) return;
+  std::vector<double> kept(delta_rms.size(), 0.0);
+  for (int64_t c : conserved) kept[static_cast<size_t>(c)] = 1.0;
+  kept_ = add_buffer("conserved", channel_scale(kept, axes));
 }
 
 Tensor FieldOperator::change(const Tensor& z, const Condition& condition) const {
   const Tensor f = net_->forward(z, condition).to(z.scalar_type());
-  return predict_state_ ? (f - z) / scale_ : f;
+  const Tensor change = predict_state_ ? (f - z) / scale_ : f;
+  if (!kept_.defined()) return change;
+  std::vector<int64_t> space;
+  for (int64_t axis = 2; axis < change.dim(); ++axis) space.push_back(axis);
+  return change - kept_ * change.mean(space, true);
 }
 
 Tensor FieldOperator::step(const Tensor& z, const Condition& condition) const { return z + scale_ * change(z, condition); }

@@ -13,8 +13,10 @@ Tensor channel_scale(const std::vector<double>& values, size_t axes);
 // z(t + dt) = z + s * f(z): s is the RMS change of one step per channel, so an untouched head means persistence.
 class FieldOperator : public Module {
  public:
-  // delta_rms per channel; predict_state: the network gives the next state itself instead of the change.
-  FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state = false);
+  // delta_rms per channel; predict_state: the network gives the next state itself instead of the change; conserved: channels whose
+  // spatial mean a step keeps (to rounding).
+  FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state = false,
+                const std::vector<int64_t>& conserved = {});
   Tensor step(const Tensor& z, const Condition& condition) const;   // [B, C, X..] -> [B, C, X..], fp32 sum
   Tensor change(const Tensor& z, const Condition& condition) const; // (z' - z) / s
   const Tensor& scale() const { return scale_; }
@@ -22,6 +24,7 @@ class FieldOperator : public Module {
  private:
   std::unique_ptr<FieldModel> net_;
   Tensor scale_;
+  Tensor kept_;  // like scale_: 1 for conserved channels, else 0; undefined without any
   bool predict_state_;
 };
 

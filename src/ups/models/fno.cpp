@@ -12,10 +12,6 @@
 namespace ups::models {
 namespace {
 
-// Initial values decide more than the recipe: Burgers nu .01, 8,510 updates, validation rollout nRMSE .0088 with spectral weights that
-// keep the variance and zero biases, .0033 with small spectral weights, .0048 with random biases, .0026 with both.
-constexpr double kSpectralGain = 0.03;
-
 // Cell centres of every axis, [N, 1, axes].
 Tensor cell_centres(const std::vector<int64_t>& grid) {
   std::vector<Tensor> lines;
@@ -29,7 +25,7 @@ Tensor cell_centres(const std::vector<int64_t>& grid) {
 
 struct Fno::Layer : Module {
   Layer(const FnoConfig& c, const TokenGrid& grid, const std::string& key)
-      : spectral(c.width, grid, c.modes, c.seed, key + ".spectral", kSpectralGain),
+      : spectral(c.width, grid, c.modes, c.seed, key + ".spectral"),
         pointwise(c.width, c.width, c.seed, key + ".pointwise", Role::hidden, 1.0, 1.0) {
     add_child("spectral", spectral);
     add_child("pointwise", pointwise);

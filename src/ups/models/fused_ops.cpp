@@ -18,8 +18,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using at::Tensor;
 
-constexpr double kEps = 1e-5;
-
 UPS_CLONES void norm_forward(const float* x, const float* shift, const float* scale, float* y, float* mean, float* rstd, int64_t n,
                              int64_t b, int64_t d) {
   for (int64_t r = 0; r < n * b; ++r) {
@@ -30,7 +28,7 @@ UPS_CLONES void norm_forward(const float* x, const float* shift, const float* sc
     for (int64_t i = 0; i < d; ++i) sum += row[i];
     const float m = sum / static_cast<float>(d);
     for (int64_t i = 0; i < d; ++i) square += (row[i] - m) * (row[i] - m);
-    const float s = 1.0f / std::sqrt(square / static_cast<float>(d) + static_cast<float>(kEps));
+    const float s = 1.0f / std::sqrt(square / static_cast<float>(d) + static_cast<float>(kNormEps));
     for (int64_t i = 0; i < d; ++i) out[i] = (row[i] - m) * s * (1.0f + sc[i]) + sh[i];
     mean[r] = m;
     rstd[r] = s;
@@ -193,7 +191,7 @@ bool enabled(const Tensor& x) {
 
 Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale) {
   if (enabled(x)) return ModulatedNorm::apply(x, shift, scale);
-  return at::layer_norm(x, {x.size(-1)}, {}, {}, kEps) * (1 + scale) + shift;
+  return at::layer_norm(x, {x.size(-1)}, {}, {}, kNormEps) * (1 + scale) + shift;
 }
 
 Tensor modulated(const Tensor& x, const Tensor& shift, const Tensor& scale) {

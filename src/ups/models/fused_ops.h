@@ -9,7 +9,8 @@ void set_enabled(bool on);
 // Fused paths serve fp32 CPU tensors outside autocast.
 bool enabled(const at::Tensor& x);
 
-// LN(x) * (1 + scale) + shift over the last axis, eps 1e-5; x [N, B, D], shift and scale [B, D].
+inline constexpr double kNormEps = 1e-5;
+// LN(x) * (1 + scale) + shift over the last axis, eps kNormEps; x [N, B, D], shift and scale [B, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
 // x * (1 + scale) + shift, the same without the normalisation.
 at::Tensor modulated(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);

@@ -28,7 +28,7 @@ TokenConv::TokenConv(int64_t dim, TokenGrid grid, uint64_t seed, const std::stri
   const int64_t taps = grid_.size.size() == 1 ? 3 : 5;
   const double bound = 1.0 / std::sqrt(static_cast<double>(taps * dim));
   weight_ = add_parameter("weight", uniform_init({dim, taps * dim}, bound, seed, key + ".weight"));
-  bias_ = add_parameter("bias", at::zeros({dim}));
+  bias_ = add_parameter("bias", uniform_init({dim}, bound, seed, key + ".bias"));
 }
 
 Tensor TokenConv::operator()(const Tensor& x) const {
@@ -43,7 +43,13 @@ Tensor TokenConv::operator()(const Tensor& x) const {
   return at::linear(taps, weight_, bias_).view(x.sizes());
 }
 
-SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain) : grid_(std::move(grid)) {
+void TokenConv::lend(fused::MixingBranches& branches) const {
+  branches.grid = grid_;
+  branches.conv_weight = weight_;
+  branches.conv_bias = bias_;
+}
+
+SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key) : grid_(std::move(grid)) {
   const size_t axes = grid_.size.size();
   const int64_t n = grid_.size[axes - 1];
   const int64_t my = std::max<int64_t>(1, std::min(modes, n / 2));
@@ -89,7 +95,7 @@ SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t 
     synthesis_x_ = add_buffer("synthesis_x", forward.t().contiguous().to(at::kFloat));
     total = kx * my;
   }
-  const double std_dev = gain * 0.5 / std::sqrt(static_cast<double>(2 * dim));
+  const double std_dev = kSpectralGain * 0.5 / std::sqrt(static_cast<double>(2 * dim));
   weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"), Role::stack);
 }
 
@@ -119,6 +125,11 @@ Tensor SpectralConv::operator()(const Tensor& input) const {
   const Tensor mixed = mix(spectrum, batch).transpose(0, 1).reshape({2 * kx, my * bd});
   const Tensor back = at::mm(synthesis_x_, mixed).view({2, h, my, bd}).permute({1, 2, 0, 3}).reshape({h, 2 * my, bd});
   return at::matmul(synthesis_y_, back).view(x.sizes());
+}
+
+void SpectralConv::lend(fused::MixingBranches& branches) const {
+  branches.spectral = weight_;
+  branches.dft = &dft_;
 }
 
 Tensor SpectralConv::layer(const Tensor& x, const Linear& pointwise, bool activate) const {

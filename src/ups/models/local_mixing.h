@@ -1,7 +1,7 @@
 // Token mixing beside attention: a 3-tap convolution per axis and a truncated Fourier convolution (as in an FNO).
 #pragma once
+#include "ups/models/fused_mixing.h"
 #include "ups/models/layers.h"
-#include "ups/models/real_dft.h"
 
 namespace ups::models {
 
@@ -11,6 +11,7 @@ class TokenConv : public Module {
  public:
   TokenConv(int64_t dim, TokenGrid grid, uint64_t seed, const std::string& key);
   Tensor operator()(const Tensor& x) const;  // [N, B, D]
+  void lend(fused::MixingBranches& branches) const;
 
  private:
   TokenGrid grid_;
@@ -18,15 +19,19 @@ class TokenConv : public Module {
   Tensor bias_;
 };
 
+// Initial values decide more than the recipe. FNO on Burgers nu .01, 8,510 updates, validation rollout nRMSE: .0088 with spectral
+// weights that keep the variance and zero biases, .0033 with small spectral weights, .0048 with random biases, .0026 with both.
+inline constexpr double kSpectralGain = 0.03;
+
 // y = synthesis( W_k * analysis(x) ), k = 0..modes-1 per axis (2-D: -modes..modes-1 along the first axis). Written with real DFT
 // matrices, so that it is three matrix products. Axes that are not periodic use a period of 1.25 N (zero padding).
 class SpectralConv : public Module {
  public:
-  // gain scales the initial weights.
-  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain = 1.0);
+  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key);
   Tensor operator()(const Tensor& x) const;  // [N, B, D]
   // A whole layer of a Fourier neural operator: (*this)(x) + pointwise(x), then GELU when activate is set.
   Tensor layer(const Tensor& x, const Linear& pointwise, bool activate) const;
+  void lend(fused::MixingBranches& branches) const;  // 1-D grids
 
  private:
   Tensor mix(const Tensor& spectrum, int64_t batch) const;  // [K, 2, B, D] -> same

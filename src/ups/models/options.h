@@ -70,6 +70,7 @@ struct PdetOptions {
   std::string channel_mode = "mixed";
   std::string local_mixing = "spectral";
   int64_t modes = 48;
+  bool transport = false;
   std::string norm = "auto";
   std::string attention = "auto";
   // pdet_stack
@@ -103,6 +104,8 @@ struct PdetOptions {
       {.doc = "pdet_window: fields share tokens (mixed) or have their own (separate)", .choices = {"mixed", "separate"}});
     v("local_mixing", s.local_mixing,
       {.doc = "pdet_window: token mixing beside attention: 3-tap convolution, or that and a truncated Fourier convolution", .choices = {"none", "conv3", "spectral"}});
+    v("transport", s.transport,
+      {.doc = "pdet_window: every head also reads its values at a learned displacement (semi-Lagrangian; deformable attention with one point)"});
     v("norm", s.norm,
       {.doc = "pdet_window: LayerNorm before mixing and MLP; auto = layer only without local mixing (it removes amplitudes)",
        .choices = {"auto", "none", "layer"}});
@@ -126,6 +129,7 @@ struct OperatorOptions {
   UnetOptions unet;
   std::optional<int64_t> latent_dim;
   std::string predict = "delta";
+  std::vector<std::string> conserve;
 
   // pdet_window, unless the block has UPS's pdet.input_dim or pdet.group_size.
   std::string architecture() const {
@@ -143,6 +147,7 @@ struct OperatorOptions {
     v("unet", s.unet, {.doc = "sizes of the U-Net"});
     v("latent_dim", s.latent_dim, {.doc = "must equal latent.dim when given", .min = 1, .max = 4096});
     v("predict", s.predict, {.doc = "the change of the state over a step, or the state itself", .choices = {"delta", "state"}});
+    v("conserve", s.conserve, {.doc = "channels whose spatial mean a step must not change"});
   }
 };
 

@@ -51,10 +51,12 @@ int64_t padded_tokens(int64_t cells, int64_t patch, int64_t levels, int64_t wind
 
 struct PdeTransformer::Block : Module {
   Block(const PdeTransformerConfig& c, const TokenGrid& grid, bool finest, int64_t index, int64_t sequences, const std::string& key)
-      : normalise(c.normalise),
-        modulation(c.hidden, (c.mlp_ratio > 0 ? 6 : 3) * c.hidden, c.seed, key + ".modulation", Role::embedding, 0.0) {
+      : normalise(c.normalise) {
     using Mixing = PdeTransformerConfig::Mixing;
-    add_child("modulation", modulation);
+    if (c.conditioned()) {
+      modulation = std::make_unique<Linear>(c.hidden, (c.mlp_ratio > 0 ? 6 : 3) * c.hidden, c.seed, key + ".modulation", Role::embedding, 0.0);
+      add_child("modulation", *modulation);
+    }
     if (c.local_mixing != Mixing::none) {
       conv = std::make_unique<TokenConv>(c.hidden, grid, c.seed, key + ".conv");
       add_child("conv", *conv);
@@ -62,6 +64,10 @@ struct PdeTransformer::Block : Module {
     if (c.local_mixing == Mixing::spectral) {
       spectral = std::make_unique<SpectralConv>(c.hidden, grid, c.modes, c.seed, key + ".spectral");
       add_child("spectral", *spectral);
+    }
+    if (c.transport) {
+      transport = std::make_unique<Transport>(c.hidden, c.heads, grid, c.seed, key + ".transport");
+      add_child("transport", *transport);
     }
     if (c.attention_everywhere || !finest || c.local_mixing == Mixing::none) {
       attention = std::make_unique<WindowAttention>(c.hidden, c.heads, grid, c.window, index % 2 == 1, c.seed, key + ".attention");
@@ -77,34 +83,59 @@ struct PdeTransformer::Block : Module {
       add_child("mlp.0", *mlp_in);
       add_child("mlp.2", *mlp_out);
     }
+    fusible = grid.size.size() == 1 && conv && !normalise && !modulation;
   }
 
-  Tensor prepared(const Tensor& x, const Tensor& shift, const Tensor& scale) const {
-    return normalise ? fused::modulated_norm(x, shift, scale) : fused::modulated(x, shift, scale);
+  // m: shift, scale and gate of a branch; without a condition they are 0, 0 and 1.
+  Tensor prepared(const Tensor& x, const Tensor* m) const {
+    if (!m) return normalise ? at::layer_norm(x, {x.size(-1)}, {}, {}, fused::kNormEps) : x;
+    return normalise ? fused::modulated_norm(x, m[0], m[1]) : fused::modulated(x, m[0], m[1]);
   }
-  Tensor gate(const Tensor& m) const { return normalise ? m : 1 + m; }
+  Tensor joined(const Tensor& x, const Tensor* m, const Tensor& y) const {
+    if (!m) return x + y;
+    return fused::gated_add(x, normalise ? m[2] : 1 + m[2], y);
+  }
 
-  Tensor operator()(const Tensor& x, const Tensor& condition) const {  // condition [B', D]
-    const auto m = modulation(condition).chunk(mlp_in ? 6 : 3, -1);
-    const Tensor y = prepared(x, m[0], m[1]);
+  Tensor operator()(const Tensor& x, const Tensor& condition) const {  // condition [B', D], undefined when there is none
+    std::vector<Tensor> m;
+    if (modulation) m = (*modulation)(condition).chunk(mlp_in ? 6 : 3, -1);
+    const Tensor* const first = modulation ? m.data() : nullptr;
+    const Tensor* const second = modulation && mlp_in ? m.data() + 3 : nullptr;
+    const Tensor y = prepared(x, first);
     Tensor mixed;
     const auto add = [&](const Tensor& t) { mixed = mixed.defined() ? mixed + t : t; };
-    if (conv) add((*conv)(y));
-    if (spectral) add((*spectral)(y));
     if (attention) add((*attention)(y));
     if (channels) add((*channels)(y));
-    const Tensor z = fused::gated_add(x, gate(m[2]), normalise ? mixed : fused::gelu(mixed));
+    Tensor z;
+    if (fusible && fused::enabled(y)) {
+      z = fused::mixing_layer1d(y, branches(), mixed);
+    } else {
+      if (conv) add((*conv)(y));
+      if (spectral) add((*spectral)(y));
+      if (transport) add((*transport)(y));
+      z = joined(x, first, normalise ? mixed : fused::gelu(mixed));
+    }
     if (!mlp_in) return z;
-    return fused::gated_add(z, gate(m[5]), (*mlp_out)(fused::gelu((*mlp_in)(prepared(z, m[3], m[4])))));
+    return joined(z, second, mlp(z, second));
+  }
+  Tensor mlp(const Tensor& z, const Tensor* m) const { return (*mlp_out)(fused::gelu((*mlp_in)(prepared(z, m)))); }
+
+  fused::MixingBranches branches() const {
+    fused::MixingBranches b;
+    conv->lend(b);
+    if (spectral) spectral->lend(b);
+    if (transport) transport->lend(b);
+    return b;
   }
 
   bool normalise;
+  bool fusible = false;  // local branches, GELU and residual in one node
   std::unique_ptr<TokenConv> conv;
   std::unique_ptr<SpectralConv> spectral;
+  std::unique_ptr<Transport> transport;
   std::unique_ptr<WindowAttention> attention;
   std::unique_ptr<ChannelAttention> channels;
-  std::unique_ptr<Linear> mlp_in, mlp_out;
-  Linear modulation;
+  std::unique_ptr<Linear> mlp_in, mlp_out, modulation;
 };
 
 struct PdeTransformer::Level : Module {
@@ -168,8 +199,10 @@ PdeTransformer::PdeTransformer(PdeTransformerConfig config) : config_(std::move(
   add_child("embed", *embed_);
   if (sequences_ > 1)
     channel_embedding_ = add_parameter("channel_embedding", normal_init({sequences_, c.hidden}, 0.02, c.seed, "channel_embedding"), Role::embedding);
-  condition_ = std::make_unique<ConditionEmbedding>(c.hidden, c.condition_dt, c.parameters, c.boundary_kinds, c.condition_tau, c.seed);
-  add_child("condition", *condition_);
+  if (c.conditioned()) {
+    condition_ = std::make_unique<ConditionEmbedding>(c.hidden, c.condition_dt, c.parameters, c.boundary_kinds, c.condition_tau, c.seed);
+    add_child("condition", *condition_);
+  }
   TokenGrid grid = tokens_;
   for (int64_t l = 0; l < levels; ++l) {
     auto level = std::make_unique<Level>();
@@ -250,8 +283,9 @@ Tensor PdeTransformer::unembed(const Tensor& tokens, int64_t batch) const {
 
 Tensor PdeTransformer::forward(const Tensor& x, const Condition& condition) {
   const int64_t batch = x.size(0);
-  Tensor c = (*condition_)(condition, batch, x.options());
-  if (sequences_ > 1) c = c.repeat_interleave(sequences_, 0);
+  Tensor c;
+  if (condition_) c = (*condition_)(condition, batch, x.options());
+  if (c.defined() && sequences_ > 1) c = c.repeat_interleave(sequences_, 0);
   Tensor t = embed(x);
   std::vector<Tensor> skips;
   for (auto& level : levels_) {

@@ -3,7 +3,7 @@
 //   tokens = embed(patches of x)                                     [N, B, D]
 //   per level: blocks; down = merge 2 (x2) neighbours; mirrored way up with skips
 //   block:  x += gate1 * mix(modulate(norm(x))),  x += gate2 * mlp(modulate(norm(x)))     (AdaLN-Zero on the condition)
-//   mix  =  window attention + 3-tap convolution + spectral convolution, whichever the level has
+//   mix  =  window attention + 3-tap convolution + spectral convolution + transport, whichever the level has
 // Without normalisation (default beside spectral mixing) the mixed tokens pass a GELU, and gates start at 1 instead of 0: LayerNorm
 // removes the local amplitude that u u_x needs. Burgers nu .01, 60 CPU-s, rollout nRMSE: LN .036, none .0042 (gates from 0: .0095).
 #pragma once
@@ -12,6 +12,7 @@
 #include "ups/models/conditioning.h"
 #include "ups/models/field_model.h"
 #include "ups/models/local_mixing.h"
+#include "ups/models/transport.h"
 #include "ups/models/window_attention.h"
 
 namespace ups::models {
@@ -28,6 +29,7 @@ struct PdeTransformerConfig {
   bool normalise = false;         // LayerNorm before mixing and MLP
   enum class Mixing { none, conv3, spectral } local_mixing = Mixing::spectral;
   int64_t modes = 32;             // spectral modes per axis
+  bool transport = false;         // lookups at learned displacements
   bool attention_everywhere = false;  // false: with local mixing the finest level has none
   bool separate_channels = false; // one token sequence per channel, attention across channels after each level's first block
   int64_t parameters = 0;         // PDE parameters in the condition
@@ -35,6 +37,8 @@ struct PdeTransformerConfig {
   bool condition_dt = true;
   bool condition_tau = false;     // flow models: tau and step
   uint64_t seed = 17;
+
+  bool conditioned() const { return condition_dt || condition_tau || parameters > 0 || boundary_kinds > 0; }
 };
 
 class PdeTransformer : public FieldModel {

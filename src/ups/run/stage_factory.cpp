@@ -26,12 +26,29 @@ stages::NetOptions net_options(const RunConfig& c, const std::string& architectu
   return {architecture, std::move(pdet), c.op.fno, c.op.unet, c.latent.dim, patch};
 }
 
+// Indices of the channels that a key names.
+std::vector<int64_t> named_channels(const std::vector<std::string>& names, const char* key, const data::SetInfo& info) {
+  std::vector<int64_t> out;
+  for (const auto& name : names) {
+    const auto it = std::find(info.channel_names.begin(), info.channel_names.end(), name);
+    if (it == info.channel_names.end())
+      throw usage_error(key, "the data have no channel '" + name + "'", "channels: " + [&] {
+        std::string all;
+        for (const auto& n : info.channel_names) all += (all.empty() ? "" : ", ") + n;
+        return all;
+      }());
+    out.push_back(it - info.channel_names.begin());
+  }
+  return out;
+}
+
 }  // namespace
 
 std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const stages::FieldSpace& space, uint64_t seed) {
   stages::NetSpec spec{space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
   auto net = stages::build_net(space, spec, net_options(c, c.op.architecture(), operator_pdet(c), c.data.patch_size));
-  auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state");
+  auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state",
+                                                    named_channels(c.op.conserve, "operator.conserve", space.info()));
   op->to(space.device);
   return op;
 }
@@ -64,16 +81,7 @@ stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetIn
   o.null_token_share = c.diffusion.null_token_share;
   o.gate = c.diffusion.gate;
   o.rollout_mix = c.diffusion.rollout_mix;
-  for (const auto& name : c.diffusion.conserve) {
-    const auto it = std::find(info.channel_names.begin(), info.channel_names.end(), name);
-    if (it == info.channel_names.end())
-      throw usage_error("diffusion.conserve", "the data have no channel '" + name + "'", "channels: " + [&] {
-        std::string all;
-        for (const auto& n : info.channel_names) all += (all.empty() ? "" : ", ") + n;
-        return all;
-      }());
-    o.conserved.push_back(it - info.channel_names.begin());
-  }
+  o.conserved = named_channels(c.diffusion.conserve, "diffusion.conserve", info);
   return o;
 }
 

@@ -76,6 +76,7 @@ TEST_CASE("an untrained network is persistence, whatever the configuration") {
         c.grid = axes == 1 ? std::vector<int64_t>{37} : std::vector<int64_t>{18, 13};  // divides nothing: padded and cropped
         c.periodic.assign(static_cast<size_t>(axes), periodic);
         c.patch = 2;
+        c.transport = mixing != Mixing::none;
         c.in_channels = c.out_channels = 2;
         FieldOperator op(std::make_unique<PdeTransformer>(c), {0.1, 0.3}, static_cast<size_t>(axes));
         std::vector<int64_t> shape{3, 2};
@@ -84,6 +85,21 @@ TEST_CASE("an untrained network is persistence, whatever the configuration") {
         CHECK(at::equal(op.step(z, condition(3)), z));
       }
     }
+  }
+}
+
+TEST_CASE("a conserved channel keeps its spatial mean, the others do not") {
+  for (bool predict_state : {false, true}) {
+    auto c = config_1d();
+    c.in_channels = c.out_channels = 2;
+    auto net = std::make_unique<PdeTransformer>(c);
+    perturb(*net);
+    FieldOperator op(std::move(net), {0.1, 0.3}, 1, predict_state, {1});
+    const Tensor z = noise_like(at::empty({3, 2, 32}), 5);
+    const at::NoGradGuard no_grad;
+    const Tensor moved = (op.step(z, condition(3)) - z).mean(2).abs();
+    CHECK(moved.select(1, 1).max().item<float>() < 1e-6f);
+    CHECK(moved.select(1, 0).min().item<float>() > 1e-3f);
   }
 }
 
@@ -115,6 +131,36 @@ TEST_CASE("fused kernels equal the plain ATen path, forward and backward") {
                  << " axes " << axes << " norm " << normalise);
             CHECK((fast[i] - slow[i]).abs().max().item<double>() < 2e-5 * largest + 2e-4 * slow[i].abs().max().item<double>());
           }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("without a condition a layer is one fused node: it equals the sum of its branches") {
+  for (auto mixing : {Mixing::conv3, Mixing::spectral}) {
+    for (bool periodic : {true, false}) {
+      for (bool transport : {true, false}) {
+        auto c = config_1d();
+        c.local_mixing = mixing;
+        c.periodic = {periodic};
+        c.transport = transport;
+        c.mlp_ratio = 0;
+        c.condition_dt = false;
+        c.parameters = c.boundary_kinds = 0;
+        PdeTransformer m(c);
+        // Gradients jump where a displacement crosses a token: rounding must not decide between the two sides.
+        const at::NoGradGuard no_grad;
+        for (auto& p : m.parameters()) p.tensor.add_((p.name.find("displacement") != std::string::npos ? 0.01 : 0.1) * noise_like(p.tensor, 31));
+        const at::AutoGradMode with_grad(true);
+        const Tensor x = noise_like(at::empty({3, 1, 32}), 7);
+        const auto fast = run(m, x, {});
+        const PlainPath plain;
+        const auto slow = run(m, x, {});
+        for (size_t i = 0; i < fast.size(); ++i) {
+          INFO((i == 0 ? std::string("output") : i == 1 ? std::string("input") : m.parameters()[i - 2].name) << " mixing " << static_cast<int>(mixing)
+               << " periodic " << periodic << " transport " << transport);
+          CHECK((fast[i] - slow[i]).abs().max().item<double>() < 1e-4 * slow[i].abs().max().item<double>() + 1e-7);
         }
       }
     }
