@@ -17,7 +17,7 @@ const float* values(const Tensor& t) { return t.const_data_ptr<float>(); }
 
 struct SpectralConv1d : torch::autograd::Function<SpectralConv1d> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& spectral, const RealDft& dft) {
-    const Tensor spectrum = dft.spectrum(x.reshape({x.size(0), -1}));
+    const Tensor spectrum = dft.spectrum(x.contiguous().view({x.size(0), -1}));
     Tensor y = at::zeros({x.size(0), spectrum.size(1)}, x.options());
     dft.add_field(mix_modes(spectrum, spectral), y);
     ctx->save_for_backward({spectrum, spectral});
@@ -27,7 +27,7 @@ struct SpectralConv1d : torch::autograd::Function<SpectralConv1d> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
     const RealDft& dft = kept_dft(ctx);
-    const Tensor g = grads[0].reshape({grads[0].size(0), -1});
+    const Tensor g = grads[0].contiguous().view({grads[0].size(0), -1});
     const SpectralGrads d = mix_modes_backward(dft.field_grad(g), saved[0], saved[1]);
     Tensor dx = at::zeros_like(g);
     dft.add_spectrum_grad(d.input, dx);

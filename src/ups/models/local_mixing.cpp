@@ -49,7 +49,8 @@ void TokenConv::lend(fused::MixingBranches& branches) const {
   branches.conv_bias = bias_;
 }
 
-SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key) : grid_(std::move(grid)) {
+SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain, Role role)
+    : grid_(std::move(grid)) {
   const size_t axes = grid_.size.size();
   const int64_t n = grid_.size[axes - 1];
   const int64_t my = std::max<int64_t>(1, std::min(modes, n / 2));
@@ -95,8 +96,8 @@ SpectralConv::SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t 
     synthesis_x_ = add_buffer("synthesis_x", forward.t().contiguous().to(at::kFloat));
     total = kx * my;
   }
-  const double std_dev = kSpectralGain * 0.5 / std::sqrt(static_cast<double>(2 * dim));
-  weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"), Role::stack);
+  const double std_dev = gain * 0.5 / std::sqrt(static_cast<double>(2 * dim));
+  weight_ = add_parameter("weight", normal_init({total, dim, 2 * dim}, std_dev, seed, key + ".weight"), role);
 }
 
 Tensor SpectralConv::mix(const Tensor& spectrum, int64_t batch) const {

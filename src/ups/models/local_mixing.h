@@ -27,7 +27,9 @@ inline constexpr double kSpectralGain = 0.03;
 // matrices, so that it is three matrix products. Axes that are not periodic use a period of 1.25 N (zero padding).
 class SpectralConv : public Module {
  public:
-  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key);
+  // gain scales the initial weights; 0 gives zeros.
+  SpectralConv(int64_t dim, TokenGrid grid, int64_t modes, uint64_t seed, const std::string& key, double gain = kSpectralGain,
+               Role role = Role::stack);
   Tensor operator()(const Tensor& x) const;  // [N, B, D]
   // A whole layer of a Fourier neural operator: (*this)(x) + pointwise(x), then GELU when activate is set.
   Tensor layer(const Tensor& x, const Linear& pointwise, bool activate) const;

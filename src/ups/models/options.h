@@ -70,7 +70,7 @@ struct PdetOptions {
   std::string channel_mode = "mixed";
   std::string local_mixing = "spectral";
   int64_t modes = 48;
-  bool transport = false;
+  bool transport = false, linear_path = false;
   std::string norm = "auto";
   std::string attention = "auto";
   // pdet_stack
@@ -106,6 +106,8 @@ struct PdetOptions {
       {.doc = "pdet_window: token mixing beside attention: 3-tap convolution, or that and a truncated Fourier convolution", .choices = {"none", "conv3", "spectral"}});
     v("transport", s.transport,
       {.doc = "pdet_window: every head also reads its values at a learned displacement (semi-Lagrangian; deformable attention with one point)"});
+    v("linear_path", s.linear_path,
+      {.doc = "pdet_window: a Fourier multiplier beside the network, the linear part of the step; not in correctors and steady priors"});
     v("norm", s.norm,
       {.doc = "pdet_window: LayerNorm before mixing and MLP; auto = layer only without local mixing (it removes amplitudes)",
        .choices = {"auto", "none", "layer"}});

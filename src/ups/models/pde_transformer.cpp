@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 
@@ -230,6 +231,12 @@ PdeTransformer::PdeTransformer(PdeTransformerConfig config) : config_(std::move(
   }
   head_in_ = std::make_unique<Linear>(c.hidden, 2 * c.hidden, c.seed, "head.0", Role::hidden);
   head_out_ = std::make_unique<Linear>(2 * c.hidden, patch_cells * (c.out_channels / sequences_), c.seed, "head.2", Role::output, 0.0);
+  if (c.linear_path) {
+    assert(c.in_channels == c.out_channels);
+    const int64_t every = *std::max_element(c.grid.begin(), c.grid.end()) / 2;
+    linear_path_ = std::make_unique<SpectralConv>(c.in_channels, TokenGrid{c.grid, c.periodic}, every, c.seed, "linear_path", 0.0, Role::embedding);
+    add_child("linear_path", *linear_path_);
+  }
   add_child("head.0", *head_in_);
   add_child("head.2", *head_out_);
 }
@@ -302,7 +309,12 @@ Tensor PdeTransformer::forward(const Tensor& x, const Condition& condition) {
   if (config_.normalise) t = at::layer_norm(t, {t.size(2)}, {}, {}, 1e-5);
   // fp32 from here: what the head emits is far below one bf16 step of the state (stages.md 9).
   const AutocastGuard full_precision(x.device().type(), false, at::kFloat);
-  return unembed((*head_out_)(fused::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch).to(x.scalar_type());
+  Tensor y = unembed((*head_out_)(fused::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch);
+  if (linear_path_) {
+    const Tensor cells = (*linear_path_)(x.flatten(2).permute({2, 0, 1}).contiguous());  // [cells, B, C]
+    y = y + cells.permute({1, 2, 0}).reshape(y.sizes());
+  }
+  return y.to(x.scalar_type());
 }
 
 }  // namespace ups::models

@@ -2,6 +2,7 @@
 //
 //   tokens = embed(patches of x)                                     [N, B, D]
 //   per level: blocks; down = merge 2 (x2) neighbours; mirrored way up with skips
+//   + a Fourier multiplier of the input, if asked for: the linear part of the propagator, exact where coefficients are constant
 //   block:  x += gate1 * mix(modulate(norm(x))),  x += gate2 * mlp(modulate(norm(x)))     (AdaLN-Zero on the condition)
 //   mix  =  window attention + 3-tap convolution + spectral convolution + transport, whichever the level has
 // Without normalisation (default beside spectral mixing) the mixed tokens pass a GELU, and gates start at 1 instead of 0: LayerNorm
@@ -30,6 +31,7 @@ struct PdeTransformerConfig {
   enum class Mixing { none, conv3, spectral } local_mixing = Mixing::spectral;
   int64_t modes = 32;             // spectral modes per axis
   bool transport = false;         // lookups at learned displacements
+  bool linear_path = false;       // a Fourier multiplier from input to output, every mode of its own; needs in_channels == out_channels
   bool attention_everywhere = false;  // false: with local mixing the finest level has none
   bool separate_channels = false; // one token sequence per channel, attention across channels after each level's first block
   int64_t parameters = 0;         // PDE parameters in the condition
@@ -61,6 +63,7 @@ class PdeTransformer : public FieldModel {
   std::unique_ptr<ConditionEmbedding> condition_;
   std::unique_ptr<Linear> embed_, head_in_, head_out_;
   Tensor channel_embedding_;      // [sequences, D]
+  std::unique_ptr<SpectralConv> linear_path_;
   Tensor coordinates_;            // [N, axes * p^a]: cell coordinates, only when an axis is not periodic
   std::vector<std::unique_ptr<Level>> levels_;
 };

@@ -82,14 +82,29 @@ void train_cells(const CompareFolder& folder, const std::vector<Cell>& cells) {
   run_jobs(std::move(jobs), folder.args().jobs);
 }
 
-std::vector<Cell> grid(const CompareFolder& folder) {
-  const CompareArgs& a = folder.args();
-  std::vector<Cell> out;
-  const auto optimizers_of = [&](const Contender& c) { return a.optimizers.empty() ? std::vector<std::string>{c.optimizer} : a.optimizers; };
-  for (size_t o = 0; o < std::max<size_t>(1, a.optimizers.size()); ++o)
-    for (const double factor : a.lr_factors)
-      for (size_t c = 0; c < folder.contenders().size(); ++c) out.push_back({c, optimizers_of(folder.contenders()[c])[o], factor, 0});
+// The optimizers that each contender may use.
+std::vector<std::vector<std::string>> allowed_optimizers(const CompareFolder& folder) {
+  std::vector<std::vector<std::string>> out;
+  for (const Contender& c : folder.contenders()) out.push_back(folder.args().optimizers.empty() ? std::vector<std::string>{c.optimizer} : folder.args().optimizers);
   return out;
+}
+
+// Cells of seed 0, contenders of one optimizer and rate beside each other.
+std::vector<Cell> grid(const std::vector<std::vector<std::string>>& optimizers, const std::vector<double>& factors) {
+  std::vector<Cell> out;
+  for (size_t o = 0; o < optimizers[0].size(); ++o)
+    for (const double factor : factors)
+      for (size_t c = 0; c < optimizers.size(); ++c) out.push_back({c, optimizers[c][o], factor, 0});
+  return out;
+}
+
+std::string best_optimizer(const CompareFolder& folder, const std::vector<Cell>& cells, size_t contender) {
+  const Cell* best = nullptr;
+  for (const Cell& cell : cells) {
+    if (cell.contender != contender) continue;
+    if (!best || folder.result(cell)->validation < folder.result(*best)->validation) best = &cell;
+  }
+  return best->optimizer;
 }
 
 std::vector<Chosen> choose(const CompareFolder& folder, const std::vector<Cell>& cells) {
@@ -114,10 +129,20 @@ std::vector<Chosen> choose(const CompareFolder& folder, const std::vector<Cell>&
 
 int run_compare(const CompareArgs& args, const std::string& programs) {
   const CompareFolder folder(args, load_contenders(args), programs);
-  const auto cells = grid(folder);
-  log::info(fmt::format("compare: {} contenders, {} cells on the learning-rate grid, then {} seeds each, {} CPU-s per cell; results in {}",
-                        folder.contenders().size(), cells.size(), args.seeds, args.cpu_seconds, args.out));
+  // The optimizer is chosen at the middle rate, the rate with that optimizer.
+  auto optimizers = allowed_optimizers(folder);
+  const double middle = args.lr_factors[args.lr_factors.size() / 2];
+  auto cells = grid(optimizers, {middle});
+  log::info(fmt::format("compare: {} contenders, {} + {} cells for optimizer and learning rate, then {} seeds each, {} CPU-s per cell; results in {}",
+                        folder.contenders().size(), cells.size(), (args.lr_factors.size() - 1) * folder.contenders().size(), args.seeds, args.cpu_seconds, args.out));
   train_cells(folder, cells);
+  for (size_t c = 0; c < optimizers.size(); ++c) optimizers[c] = {best_optimizer(folder, cells, c)};
+  std::vector<double> others;
+  for (const double f : args.lr_factors)
+    if (f != middle) others.push_back(f);
+  const auto more = grid(optimizers, others);
+  train_cells(folder, more);
+  cells.insert(cells.end(), more.begin(), more.end());
   const auto chosen = choose(folder, cells);
   std::vector<Cell> finals;
   for (int64_t seed = 0; seed < args.seeds; ++seed)

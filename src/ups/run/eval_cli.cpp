@@ -12,6 +12,7 @@ void add_eval_options(CLI::App& app, EvalArgs& args) {
   app.add_option("--run", args.run, "run directory written by ups-train");
   app.add_option("--split", args.split, "which split to score (test is the default; it is opened once per run)")
       ->check(CLI::IsMember({"test", "val", "train"}));
+  app.add_option("--where", args.where, "NAME=VALUE of a PDE parameter: score only the trajectories that have it")->allow_extra_args(false);
   app.add_option("--horizon", args.horizon, "predict at most N frames (default: all)")->check(count);
   app.add_option("--initial-step", args.initial_step, "context frames; the rollout starts from the last (default: data.initial_step)")
       ->check(count);

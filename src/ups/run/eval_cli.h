@@ -14,6 +14,7 @@ namespace ups::run {
 struct EvalArgs {
   std::string run;                       // --run
   std::string split = "test";            // --split
+  std::vector<std::string> where;        // --where NAME=VALUE: trajectories with these PDE parameters only
   std::optional<int64_t> horizon, initial_step, ensemble, batch_size;
   std::string metrics = "pdebench";      // --metrics pdebench | pdebench-exact
   std::string corrector_mode = "all";    // --corrector-mode all | off | mean | sample | ensemble_mean

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "ups/core/error.h"
 #include "ups/core/text.h"
@@ -25,10 +27,29 @@ std::string path_name(std::string name) {
   return is_safe_name(name) ? name : "set_" + name.substr(0, 60);
 }
 
+std::vector<int64_t> chosen_trajectories(const EvalInput& in) {
+  std::vector<int64_t> out = in.data.members(in.split);
+  const auto& names = in.data.info().param_names;
+  for (const auto& [name, value] : in.where) {
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at == names.end()) throw usage_error("--where", fmt::format("the data have no parameter '{}'", name), fmt::format("parameters: {}", fmt::join(names, ", ")));
+    const auto index = static_cast<size_t>(at - names.begin());
+    std::set<double> present;
+    std::erase_if(out, [&](int64_t trajectory) {
+      const double v = in.data.params(trajectory)[index];
+      present.insert(v);
+      return std::abs(v - value) > 1e-6 * std::max(std::abs(v), std::abs(value));
+    });
+    if (out.empty() && !present.empty())
+      throw usage_error("--where", fmt::format("no trajectory of the split has {} = {}", name, value), fmt::format("values: {}", fmt::join(present, ", ")));
+  }
+  return out;
+}
+
 class SetEvaluator {
  public:
   SetEvaluator(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* file)
-      : in_(input), info_(input.data.info()), members_(input.data.members(input.split)), file_(file) {
+      : in_(input), info_(input.data.info()), members_(chosen_trajectories(input)), file_(file) {
     plan();
     if (!info_.steady) models_.push_back(persistence());
     if (!in_.data.members(data::Split::train).empty()) models_.push_back(climatology());

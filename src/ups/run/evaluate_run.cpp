@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "ups/config/number.h"
 #include "ups/core/error.h"
 #include "ups/core/log.h"
 #include "ups/io/files.h"
@@ -23,6 +24,17 @@ data::Split split_of(const std::string& name) {
   return data::Split::test;
 }
 
+std::vector<std::pair<std::string, double>> conditions(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, double>> out;
+  for (const auto& text : texts) {
+    const size_t cut = text.find('=');
+    const config::RealResult value = cut == std::string::npos ? config::RealResult{} : config::parse_real(std::string_view(text).substr(cut + 1));
+    if (!value.ok) throw usage_error("--where", "expected NAME=VALUE, found " + text, "for example --where nu=0.01");
+    out.emplace_back(text.substr(0, cut), value.value);
+  }
+  return out;
+}
+
 }  // namespace
 
 void evaluate_session(Session& session, const EvalArgs& args) {
@@ -37,6 +49,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     if (models.empty()) return;
     EvalInput input{*space.dataset};
     input.split = split_of(args.split);
+    input.where = conditions(args.where);
     input.initial_step = args.initial_step.value_or(initial_step);
     input.horizon = args.horizon ? args.horizon : c.evaluation.horizon;
     input.ensemble = args.ensemble.value_or(c.evaluation.ensemble);

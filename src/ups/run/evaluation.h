@@ -34,6 +34,7 @@ struct EvalModel {
 struct EvalInput {
   data::Dataset& data;
   data::Split split = data::Split::test;
+  std::vector<std::pair<std::string, double>> where;  // trajectories with these PDE parameters only (relative tolerance 1e-6)
   int64_t initial_step = 1;       // context frames; the rollout starts from frame initial_step - 1
   std::optional<int64_t> horizon;  // at most this many predicted frames
   int64_t ensemble = 8;           // members of stochastic models
@@ -96,7 +97,7 @@ class PredictionsFile;  // run/predictions.h
 std::vector<int64_t> conserved_channels(const data::SetInfo& info);
 
 // Runs persistence, climatology and every model over the split: one-step from true frames, rollout from the last context frame
-// alone. Trajectories are processed in chunks of at most memory_budget. Throws Error (exit 2) when initial_step leaves no frame.
+// alone. Exit 2 when `where` names no parameter or leaves no trajectory. Trajectories are processed in chunks of at most memory_budget. Throws Error (exit 2) when initial_step leaves no frame.
 SetScores evaluate_set(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* predictions = nullptr);
 
 }  // namespace ups::run

@@ -76,7 +76,7 @@ TEST_CASE("an untrained network is persistence, whatever the configuration") {
         c.grid = axes == 1 ? std::vector<int64_t>{37} : std::vector<int64_t>{18, 13};  // divides nothing: padded and cropped
         c.periodic.assign(static_cast<size_t>(axes), periodic);
         c.patch = 2;
-        c.transport = mixing != Mixing::none;
+        c.transport = c.linear_path = mixing != Mixing::none;
         c.in_channels = c.out_channels = 2;
         FieldOperator op(std::make_unique<PdeTransformer>(c), {0.1, 0.3}, static_cast<size_t>(axes));
         std::vector<int64_t> shape{3, 2};
@@ -114,6 +114,7 @@ TEST_CASE("fused kernels equal the plain ATen path, forward and backward") {
           if (axes == 2) c.grid = {16, 8};
           c.periodic.assign(static_cast<size_t>(axes), periodic);
           c.attention_everywhere = true;
+          c.linear_path = true;
           PdeTransformer m(c);
           perturb(m);
           std::vector<int64_t> shape{3, 1};
