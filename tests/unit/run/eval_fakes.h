@@ -19,14 +19,14 @@ class FakeDataset : public data::Dataset {
  public:
   const data::SetInfo& info() const override { return info_; }
   const std::vector<int64_t>& members(data::Split s) const override { return members_[static_cast<size_t>(s)]; }
-  std::vector<double> params(int64_t) const override { return params_; }
+  std::vector<double> params(int64_t trajectory) const override { return trajectory % 2 == 1 && !odd_params_.empty() ? odd_params_ : params_; }
   std::string split_hash() const override { return "0123456789abcdef0123456789abcdef"; }
   std::string split_json() const override { return "{}"; }
   int64_t bytes_on_disk() const override { return 0; }
   int64_t bytes_selected() const override { return 0; }
   int64_t bytes_resident() const override { return 0; }
   std::vector<int64_t> members_[3];
-  std::vector<double> params_;
+  std::vector<double> params_, odd_params_;  // odd_params_: of trajectories with an odd number, when set
   data::SetInfo info_;
 };
 

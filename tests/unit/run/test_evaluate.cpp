@@ -189,6 +189,28 @@ TEST_CASE("horizon, initial step and empty splits", "[eval]") {
   }
 }
 
+TEST_CASE("where keeps the trajectories with a parameter value", "[eval]") {
+  test::MovingSines data;
+  data.info_.param_names = {"nu"};
+  data.params_ = {0.01};
+  data.odd_params_ = {0.0028};
+  EvalInput in = wave_input(data);
+  in.where = {{"nu", 0.0028 * (1 + 1e-9)}};
+  const SetScores odd = evaluate_set(in, {});
+  CHECK(odd.trajectories == std::vector<int64_t>{15, 17, 19});
+  CHECK(odd.samples == 3);
+  for (const auto& [name, value, what] : {std::tuple{"nu", 0.003, "values: 0.0028, 0.01"}, std::tuple{"mu", 0.01, "parameters: nu"}}) {
+    in.where = {{name, value}};
+    try {
+      evaluate_set(in, {});
+      FAIL("nothing to score must be refused");
+    } catch (const Error& e) {
+      CHECK(e.code() == ExitCode::usage);
+      CHECK(std::string(e.what()).find(what) != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("a rollout that blows up is reported, not hidden", "[eval]") {
   test::MovingSines data;
   const auto rows = make_table({evaluate_set(wave_input(data), {shift_model("operator", 1e20)})});
