@@ -63,7 +63,8 @@ loss_difference() {
   python3 - "$1/metrics.jsonl" "$2/metrics.jsonl" <<'P'
 import json, sys
 runs = [{r["update"]: r["operator/loss"] for r in map(json.loads, open(f)) if r.get("kind") == "step"} for f in sys.argv[1:]]
-print(f"{max(abs(runs[0][u] - runs[1][u]) / abs(runs[0][u]) for u in runs[0].keys() & runs[1].keys()):.1e} over {len(runs[1])} records")
+both = runs[0].keys() & runs[1].keys()
+print(f"{max(abs(runs[0][u] - runs[1][u]) / abs(runs[0][u]) for u in both):.1e} over {len(both)} records")
 P
 }
 epoch_s() { sed -n 's/.*"operator\/epoch_time_sec":\([^,}]*\).*/\1/p' "$1/metrics.jsonl" | tail -1; }
