@@ -53,6 +53,21 @@ Y
 rm -rf build/gpu_run build/cpu_run
 gpu_s=$(seconds $build/bin/ups-train --config $config --stage operator --device cuda --run-dir build/gpu_run)
 cpu_s=$(seconds $build/bin/ups-train --config $config --stage operator --device cpu --run-dir build/cpu_run)
+step "operator on the GPU with training.compile"
+rm -rf build/graph_run
+graph_s=$(seconds $build/bin/ups-train --config $config --stage operator --device cuda --set training.compile=true --set training.compile_warmup=3 --run-dir build/graph_run)
+graphs="recorded"
+! grep -q "ignored: training.compile" build/graph_run/run.log || graphs="NOT recorded, see build/graph_run/run.log"
+# Largest relative difference between the losses of equal updates of two runs.
+loss_difference() {
+  python3 - "$1/metrics.jsonl" "$2/metrics.jsonl" <<'P'
+import json, sys
+runs = [{r["update"]: r["operator/loss"] for r in map(json.loads, open(f)) if r.get("kind") == "step"} for f in sys.argv[1:]]
+both = runs[0].keys() & runs[1].keys()
+print(f"{max(abs(runs[0][u] - runs[1][u]) / abs(runs[0][u]) for u in both):.1e} over {len(both)} records")
+P
+}
+epoch_s() { sed -n 's/.*"operator\/epoch_time_sec":\([^,}]*\).*/\1/p' "$1/metrics.jsonl" | tail -1; }
 best() { sed -n 's/.*"operator\/best_loss":\([^,}]*\).*/\1/p' "$1/metrics.jsonl" | tail -1; }
 
 cat > "$report" <<R
@@ -68,6 +83,9 @@ Written by \`scripts/gpu_check.sh\` on $(date -u +%F), commit $(git rev-parse --
 | tests on the device (test_muon_small, test_muon_cuda, test_device) | $tests |
 | compute-sanitizer over test_muon_cuda | $sanitizer |
 | operator, Burgers, 2 epochs: GPU | $gpu_s s, best score $(best build/gpu_run) |
+| the same with [training.compile](explanation/compile.md) | $graph_s s, best score $(best build/graph_run), graphs $graphs |
+| last epoch without and with graphs | $(epoch_s build/gpu_run) s, $(epoch_s build/graph_run) s |
+| largest relative difference of their losses | $(loss_difference build/gpu_run build/graph_run) |
 | the same on the CPU of that machine | $cpu_s s, best score $(best build/cpu_run) |
 R
 cat "$report"

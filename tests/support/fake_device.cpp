@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
@@ -24,6 +25,8 @@ using at::Tensor;
 DeviceCounts g_counts;
 std::string g_trace;
 int g_inside = 0;  // copies that the fallback itself makes are not the caller's
+Operators* g_tape = nullptr;          // record_operators() is at work
+std::set<const void*> g_fresh;        // memory that came into being since
 
 struct Inside {
   Inside() { ++g_inside; }
@@ -48,6 +51,7 @@ C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
 struct Allocator final : c10::Allocator {
   c10::DataPtr allocate(size_t n) override {
     void* p = n > 0 ? std::aligned_alloc(64, (n + 63) / 64 * 64) : nullptr;
+    if (g_tape != nullptr) g_fresh.insert(p);
     return {p, p, &std::free, kFake};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
@@ -73,6 +77,24 @@ Tensor on_host(const Tensor& t) {
   return r;
 }
 
+void refuse_while_recording(bool forbidden, const std::string& what) {
+  TORCH_CHECK(!forbidden || g_tape == nullptr || g_inside > 0, "operation not permitted while a graph is recorded: ", what);
+}
+
+// A graph is recorded without being run: what existed before keeps its contents.
+class Unchanged {
+ public:
+  void keep(const Tensor& t) {
+    if (t.defined() && !t.is_cpu() && g_fresh.count(t.storage().data()) == 0) kept_.emplace_back(on_host(t), on_host(t).clone());
+  }
+  ~Unchanged() {
+    for (auto& [live, before] : kept_) live.copy_(before);
+  }
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> kept_;
+};
+
 Tensor empty(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
              std::optional<at::MemoryFormat> format) {
   return at::detail::empty_generic(sizes, &g_allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(dtype), format);
@@ -93,12 +115,22 @@ Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
     g_counts.to_host += 1;
     g_trace += "copy to the host, " + std::to_string(from.numel()) + " numbers\n";
   }
-  Tensor target = to.is_cpu() ? to : on_host(to);
-  target.copy_(from.is_cpu() ? from : on_host(from));
+  refuse_while_recording(from.is_cpu() || to.is_cpu(), "a copy between host and device");
+  Unchanged unchanged;
+  const auto copy = [from, to] {
+    const c10::NoGradGuard no_grad;
+    (to.is_cpu() ? to : on_host(to)).copy_(from.is_cpu() ? from : on_host(from));
+  };
+  if (g_tape != nullptr && g_inside == 0) {
+    g_tape->push_back(copy);
+    unchanged.keep(to);
+  }
+  copy();
   return to;
 }
 
 at::Scalar local_scalar_dense(const Tensor& t) {
+  refuse_while_recording(true, "a number read by the host");
   if (g_inside == 0) {
     g_counts.syncs += 1;
     g_trace += "a number read by the host\n";
@@ -118,6 +150,42 @@ const Tensor& resize(const Tensor& t, at::IntArrayRef sizes, std::optional<at::M
   return t;
 }
 
+void write_over(const c10::IValue& to, const c10::IValue& from) {
+  if (to.isTensor() && to.toTensor().defined()) on_host(to.toTensor()).copy_(on_host(from.toTensor()));
+  if (!to.isTensorList()) return;
+  for (size_t i = 0; i < to.toTensorVector().size(); ++i) write_over(to.toTensorVector()[i], from.toTensorVector()[i]);
+}
+
+void run_recorded(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const auto& schema = op.schema();
+  const torch::jit::Stack inputs(stack->end() - static_cast<std::ptrdiff_t>(schema.arguments().size()), stack->end());
+  Unchanged unchanged;
+  bool in_place = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    refuse_while_recording(inputs[i].isGenerator(), "a draw in " + schema.name());
+    if (schema.arguments()[i].alias_info() == nullptr || !schema.arguments()[i].alias_info()->isWrite()) continue;
+    in_place = true;
+    if (inputs[i].isTensor()) unchanged.keep(inputs[i].toTensor());
+    if (inputs[i].isTensorList())
+      for (const Tensor& t : inputs[i].toTensorVector()) unchanged.keep(t);
+  }
+  const auto run = [op](torch::jit::Stack* s) {
+    const at::AutoDispatchBelowADInplaceOrView recorded_below_autograd;
+    const Inside inside;
+    at::native::cpu_fallback(op, s);
+  };
+  run(stack);
+  const torch::jit::Stack outputs(stack->end() - static_cast<std::ptrdiff_t>(schema.returns().size()), stack->end());
+  g_tape->push_back([run, inputs, outputs, in_place] {
+    torch::jit::Stack again = inputs;
+    run(&again);
+    if (in_place) return;
+    const c10::NoGradGuard no_grad;
+    const Inside inside;
+    for (size_t i = 0; i < outputs.size(); ++i) write_over(outputs[i], again[i]);
+  });
+}
+
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   static const std::set<std::string> kWaits = {"aten::nonzero", "aten::masked_select", "aten::equal", "aten::_unique2", "aten::is_nonzero"};
   const auto& schema = op.schema();
@@ -135,12 +203,16 @@ void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   if (kWaits.count(schema.name()) != 0) {
     g_counts.syncs += 1;
     g_trace += schema.name() + "\n";
+    refuse_while_recording(true, schema.name());
   }
+  if (g_tape != nullptr && g_inside == 0) return run_recorded(op, stack);
   const Inside inside;
   at::native::cpu_fallback(op, stack);
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>()); }
+// Autocast changes no types here: there is no list of operators for this device.
+TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, m) { m.fallback(torch::CppFunction::makeFallthrough()); }
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_has_compatible_shallow_copy_type", [](const Tensor&, const Tensor&) { return true; });
   m.impl("empty.memory_format", &empty);
@@ -173,6 +245,19 @@ at::Device fake_device() {
   }();
   (void)registered;
   return kFake;
+}
+
+Operators record_operators(const std::function<void()>& work) {
+  Operators tape;
+  struct Scope {
+    explicit Scope(Operators& t) { g_tape = &t; }
+    ~Scope() {
+      g_tape = nullptr;
+      g_fresh.clear();
+    }
+  } const scope(tape);
+  work();
+  return tape;
 }
 
 DeviceCounts device_counts() { return g_counts; }

@@ -3,6 +3,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+#include <string>
+#include <vector>
+
 namespace ups::test {
 
 // The device; registers it on the first call.
@@ -17,5 +21,11 @@ struct DeviceCounts {
 DeviceCounts device_counts();
 // The operators that synchronised or copied since the last call, one per line: what to look for.
 std::string take_device_trace();
+
+
+// The operators of work, each to be run again with the same numbers and tensors: what a CUDA graph is. While they are recorded nothing
+// that existed before changes; what a stream that records refuses throws: waits, copies to or from the host, draws of a generator.
+using Operators = std::vector<std::function<void()>>;
+Operators record_operators(const std::function<void()>& work);
 
 }  // namespace ups::test

@@ -82,6 +82,8 @@ bool is_resumable(const std::string& path) {
   static const std::set<std::string> whole = {"threads",
                                               "training.patience",
                                               "training.device",
+                                              "training.compile",
+                                              "training.compile_warmup",
                                               "training.num_workers",
                                               "training.prefetch_factor",
                                               "training.pin_memory",

@@ -124,6 +124,8 @@ train::StageSettings resolve_stage(const RunConfig& c, const std::string& stage)
   s.amp_dtype = long_dtype(c.precision.value_or(t.amp_dtype));
   if (s.amp_dtype == "fp32") s.amp = false;
   if (s.amp_dtype == "fp32") s.amp_dtype = "bfloat16";
+  s.compile = b->compile ? b->compile->value_or(false) : t.compile;
+  s.compile_warmup = t.compile_warmup;
   s.nan_policy = b->nan_policy.value_or(t.nan_policy);
   s.cpu_seconds = t.cpu_seconds;
   s.settle_every = t.nan_check_every.value_or(s.settle_every);

@@ -193,6 +193,10 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
     return stop_reached;
   };
   if (args.debug_sync && s.device.is_cuda()) hooks.forbid_sync = forbid_host_sync;
+  if (settings.compile) {
+    hooks.graph_recorder = train::make_graph_recorder(s.device);
+    if (!hooks.graph_recorder) log::notice_once("ignored: training.compile (no effect on device " + s.device.str() + ")");
+  }
   train::Trainer trainer(*built.stage, batches, settings, s.device, std::move(hooks));
   if (saved) {
     const auto state = train::RunState::from_json(saved->state_json, saved->path.string() + "/state.json");

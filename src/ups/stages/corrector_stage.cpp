@@ -71,7 +71,21 @@ ResidualFlowStage::ResidualFlowStage(FieldSpace& space, const models::FieldOpera
       held_out_(hold_out(space, data::Split::val, kValidationTrajectories, initial_step)),
       operator_error_(operator_error) {}
 
-ResidualFlowStage::Rows ResidualFlowStage::rows(const train::TensorBatch& batch, const train::StepContext& context) const {
+// Which rows are null-noise rows is decided by their place: batches are shuffled, and a fixed share has less variance.
+int64_t ResidualFlowStage::null_rows(int64_t n) const {
+  return std::clamp<int64_t>(std::llround(options_.null_token_share * static_cast<double>(n)), 0, n);
+}
+
+void ResidualFlowStage::draw_rows(const train::TensorBatch& batch, uint64_t key, int64_t flow_rows, train::Prepared& out) const {
+  const at::Tensor z = batch.fields.select(1, 0);
+  if (options_.rollout_mix > 0 && batch.fields.size(1) > 2)
+    out.tensors["own"] = models::uniform_like({z.size(0)}, mix_seed(key, 7), z.options());
+  if (flow_rows == 0) return;
+  out.tensors["noise"] = models::noise_like(z.narrow(0, 0, flow_rows), mix_seed(key, 1));
+  out.tensors["tau_noise"] = models::noise_like(filled(z.narrow(0, 0, flow_rows), 0), mix_seed(key, 2));
+}
+
+ResidualFlowStage::Rows ResidualFlowStage::rows(const train::TensorBatch& batch, const train::Prepared& prepared) const {
   const at::NoGradGuard no_grad;
   // The residual is far below the resolution of 16-bit types: the operator runs in full precision.
   const models::AutocastGuard full_precision(batch.fields.device().type(), false, at::kFloat);
@@ -80,8 +94,8 @@ ResidualFlowStage::Rows ResidualFlowStage::rows(const train::TensorBatch& batch,
   r.z = batch.fields.select(1, 0);
   r.target = batch.fields.select(1, 1);
   r.z_op = op_.step(r.z, r.condition);
-  if (options_.rollout_mix > 0 && batch.fields.size(1) > 2) {
-    const at::Tensor own = models::uniform_like({r.z.size(0)}, mix_seed(context.noise_key, 7), r.z.options()) < options_.rollout_mix;
+  if (const auto drawn = prepared.tensors.find("own"); drawn != prepared.tensors.end()) {
+    const at::Tensor own = drawn->second < options_.rollout_mix;
     const at::Tensor later = op_.step(r.z_op, r.condition);
     r.target = at::where(along(own, r.z), batch.fields.select(1, 2), r.target);
     r.z = at::where(along(own, r.z), r.z_op, r.z);
@@ -109,9 +123,9 @@ at::Tensor ResidualFlowStage::mean_loss(const Rows& r) const {
   return relative_error(model_->scale() * (predicted - r.r), r.target) / operator_error_;
 }
 
-at::Tensor ResidualFlowStage::flow_loss(const Rows& r, uint64_t key) const {
-  const at::Tensor noise = models::noise_like(r.r, mix_seed(key, 1));
-  const at::Tensor tau = at::sigmoid(models::noise_like(filled(r.z, 0), mix_seed(key, 2)));
+at::Tensor ResidualFlowStage::flow_loss(const Rows& r, const train::Prepared& prepared) const {
+  const at::Tensor noise = prepared.tensors.at("noise");
+  const at::Tensor tau = at::sigmoid(prepared.tensors.at("tau_noise"));
   const at::Tensor t = along(tau, r.r), x = (1 - t) * r.r + t * noise;
   const at::Tensor v = model_->velocity(x, r.z, r.z_op, r.condition, tau, filled(r.z, 0.0));
   return ((v - (noise - r.r)).square().flatten(1).mean(1) * flow_weight(r)).mean();
@@ -125,11 +139,15 @@ at::Tensor ResidualFlowStage::flow_weight(const Rows& r) const {
   return 0.25 / (0.25 + moved);
 }
 
-train::Loss ResidualFlowStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
-  const Rows all = rows(batch, context);
-  const int64_t n = batch.size();
-  // Which rows are null-noise rows is decided by their place: batches are shuffled, and a fixed share has less variance.
-  const int64_t null_rows = std::clamp<int64_t>(std::llround(options_.null_token_share * static_cast<double>(n)), 0, n);
+train::Prepared ResidualFlowStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  train::Prepared p;
+  draw_rows(batch, context.noise_key, batch.size() - null_rows(batch.size()), p);
+  return p;
+}
+
+train::Loss ResidualFlowStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
+  const Rows all = rows(batch, prepared);
+  const int64_t n = batch.size(), null_rows = this->null_rows(n);
   train::Loss out;
   if (null_rows > 0) {
     const at::Tensor l = mean_loss(part(all, 0, null_rows));
@@ -137,7 +155,7 @@ train::Loss ResidualFlowStage::loss(const train::TensorBatch& batch, const train
     out.total = l * (static_cast<double>(null_rows) / static_cast<double>(n));
   }
   if (null_rows < n) {
-    const at::Tensor l = flow_loss(part(all, null_rows, n - null_rows), context.noise_key);
+    const at::Tensor l = flow_loss(part(all, null_rows, n - null_rows), prepared);
     out.parts.emplace_back("flow", l.detach());
     const at::Tensor share = l * (static_cast<double>(n - null_rows) / static_cast<double>(n));
     out.total = out.total.defined() ? out.total + share : share;
@@ -180,18 +198,16 @@ void ShortcutStage::after_update(const at::Tensor& found_inf) {
     if (live[i].second.is_floating_point()) weight.defined() ? shadow[i].second.lerp_(live[i].second, weight) : shadow[i].second.lerp_(live[i].second, 1 - decay_);
 }
 
-at::Tensor ShortcutStage::shortcut_loss(const Rows& r, const train::StepContext& context) const {
-  const int64_t n = r.z.size(0);
-  // Step sizes 1/8 .. 1, the first quarter of the training only the small ones. Rows get them by place: batches are shuffled, and the
-  // rows of the smallest step, which ask the teacher, lie together.
-  const int64_t sizes = context.progress < 0.25 ? 2 : 4, smallest = (n + sizes - 1) / sizes;
+at::Tensor ShortcutStage::shortcut_loss(const Rows& r, int64_t sizes, const Random& random) const {
+  // Step sizes 1/8 .. 1. Rows get them by place: batches are shuffled, and the rows of the smallest step, which ask the teacher, lie
+  // together.
+  const int64_t n = r.z.size(0), smallest = (n + sizes - 1) / sizes;
   const at::Tensor level = at::floor(at::arange(n, r.z.options()) * (static_cast<double>(sizes) / static_cast<double>(n))).clamp_max(static_cast<double>(sizes - 1));
   const at::Tensor s = at::exp2(level - 3);
   const at::Tensor slots = at::exp2(3 - level);  // tau on the grid {1, 1 - s, .., s}
-  const at::Tensor slot = (models::uniform_like({n}, mix_seed(context.noise_key, 4), r.z.options()) * slots).floor();
+  const at::Tensor slot = (random.uniform * slots).floor();
   const at::Tensor tau = 1 - s * at::minimum(slot, slots - 1);
-  const at::Tensor noise = models::noise_like(r.r, mix_seed(context.noise_key, 5));
-  const at::Tensor x = (1 - along(tau, r.r)) * r.r + along(tau, r.r) * noise;
+  const at::Tensor x = (1 - along(tau, r.r)) * r.r + along(tau, r.r) * random.noise;
   at::Tensor wanted;
   {
     const at::NoGradGuard no_grad;
@@ -213,28 +229,47 @@ at::Tensor ShortcutStage::shortcut_loss(const Rows& r, const train::StepContext&
   return ((model_->velocity(x, r.z, r.z_op, r.condition, tau, s) - wanted).square().flatten(1).mean(1) * flow_weight(r)).mean();
 }
 
-train::Loss ShortcutStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
-  const Rows all = rows(batch, context);
+// 1/4 anchor rows, half of them in the mean mode; the rest learn the flow map, `draws` times per batch.
+ShortcutStage::Split ShortcutStage::split(int64_t n) {
+  const int64_t anchors = std::max<int64_t>(1, n / 4), mean = std::max<int64_t>(1, anchors / 2);
+  return {mean, anchors - mean, n - anchors};
+}
+
+train::Prepared ShortcutStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  const Split rows = split(batch.size());
+  train::Prepared p;
+  p.variant = context.progress < 0.25 ? 2 : 4;  // step sizes: the first quarter of the training only the small ones
+  draw_rows(batch, context.noise_key, rows.flow, p);
+  if (rows.shortcut == 0) return p;
+  const at::Tensor z = batch.fields.select(1, 0).narrow(0, 0, rows.shortcut);
+  for (int64_t d = 0; d < draws_; ++d) {
+    const uint64_t key = mix_seed(context.noise_key, 100 + static_cast<uint64_t>(d));
+    p.tensors["shortcut_uniform" + std::to_string(d)] = models::uniform_like({rows.shortcut}, mix_seed(key, 4), z.options());
+    p.tensors["shortcut_noise" + std::to_string(d)] = models::noise_like(z, mix_seed(key, 5));
+  }
+  return p;
+}
+
+train::Loss ShortcutStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
+  const Rows all = rows(batch, prepared);
   const int64_t n = batch.size();
-  // 1/4 anchor rows, half of them in the mean mode; the rest learn the flow map, `draws` times per batch.
-  const int64_t anchors = std::max<int64_t>(1, n / 4), mean_rows = std::max<int64_t>(1, anchors / 2), flow_rows = anchors - mean_rows;
+  const auto [mean_rows, flow_rows, shortcut_rows] = split(n);
   train::Loss out;
   const at::Tensor mean_mode = mean_loss(part(all, 0, mean_rows));
   out.parts.emplace_back("mean_mode", mean_mode.detach());
   out.total = mean_mode * (static_cast<double>(mean_rows) / static_cast<double>(n));
-  if (flow_rows > 0) out.total = out.total + flow_loss(part(all, mean_rows, flow_rows), context.noise_key) * (static_cast<double>(flow_rows) / static_cast<double>(n));
-  if (anchors < n) {
-    const Rows rest = part(all, anchors, n - anchors);
+  if (flow_rows > 0) out.total = out.total + flow_loss(part(all, mean_rows, flow_rows), prepared) * (static_cast<double>(flow_rows) / static_cast<double>(n));
+  if (shortcut_rows > 0) {
+    const Rows rest = part(all, n - shortcut_rows, shortcut_rows);
     at::Tensor sum;
     for (int64_t d = 0; d < draws_; ++d) {
-      train::StepContext draw = context;
-      draw.noise_key = mix_seed(context.noise_key, 100 + static_cast<uint64_t>(d));
-      const at::Tensor l = shortcut_loss(rest, draw);
+      const std::string number = std::to_string(d);
+      const at::Tensor l = shortcut_loss(rest, prepared.variant, {prepared.tensors.at("shortcut_uniform" + number), prepared.tensors.at("shortcut_noise" + number)});
       sum = sum.defined() ? sum + l : l;
     }
     sum = sum / static_cast<double>(draws_);
     out.parts.emplace_back("shortcut", sum.detach());
-    out.total = out.total + sum * (static_cast<double>(n - anchors) / static_cast<double>(n));
+    out.total = out.total + sum * (static_cast<double>(shortcut_rows) / static_cast<double>(n));
   }
   return out;
 }

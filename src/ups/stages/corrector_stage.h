@@ -35,7 +35,8 @@ class ResidualFlowStage : public train::Stage {
   std::string log_name() const override { return "diffusion_residual"; }
   models::Module& module() override { return *model_; }
   models::Corrector& model() { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override;
 
  protected:
@@ -43,12 +44,16 @@ class ResidualFlowStage : public train::Stage {
     at::Tensor z, z_op, target, r;
     models::Condition condition;
   };
-  Rows rows(const train::TensorBatch& batch, const train::StepContext& context) const;
+  // The draws that rows() and flow_loss() of `flow_rows` rows take from the prepared tensors.
+  void draw_rows(const train::TensorBatch& batch, uint64_t key, int64_t flow_rows, train::Prepared& out) const;
+  Rows rows(const train::TensorBatch& batch, const train::Prepared& prepared) const;
   // Mean-mode loss of all given rows.
   at::Tensor mean_loss(const Rows& rows) const;
-  at::Tensor flow_loss(const Rows& rows, uint64_t key) const;
+  at::Tensor flow_loss(const Rows& rows, const train::Prepared& prepared) const;
   at::Tensor flow_weight(const Rows& rows) const;  // [B]
   static Rows part(const Rows& rows, int64_t first, int64_t count);
+
+  int64_t null_rows(int64_t n) const;  // of a batch of n
 
   FieldSpace& space_;
   const models::FieldOperator& op_;
@@ -67,14 +72,23 @@ class ShortcutStage : public ResidualFlowStage {
                    int64_t initial_step, double operator_error, int64_t draws, double average_decay, double target);
   std::string key() const override { return "consistency_distill"; }
   std::string log_name() const override { return "consistency_distill"; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override;
   void after_update(const at::Tensor& found_inf) override;
   std::vector<std::pair<std::string, at::Tensor>> extra_state() override { return average_->state(); }
   double target() const override { return target_; }
 
  private:
-  at::Tensor shortcut_loss(const Rows& rows, const train::StepContext& context) const;
+  struct Split {
+    int64_t mean, flow, shortcut;
+  };
+  static Split split(int64_t n);  // rows of a batch of n, in this order
+  // sizes: how many step sizes there are, the smallest first. random: one draw's uniform numbers and noise.
+  struct Random {
+    at::Tensor uniform, noise;
+  };
+  at::Tensor shortcut_loss(const Rows& rows, int64_t sizes, const Random& random) const;
   std::unique_ptr<models::Corrector> teacher_, average_;
   int64_t draws_;
   double decay_, target_;

@@ -6,6 +6,8 @@
 namespace ups::stages {
 namespace {
 
+enum Variant : int64_t { kOneStep, kActive };  // before and from rollout.start_frac on
+
 // mean |log10 E_p - log10 E_y| over wavenumber bins of the fields, along every axis in turn.
 at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
   at::Tensor sum;
@@ -37,13 +39,21 @@ int64_t FieldOperatorStage::window() const {
   return 1 + steps;
 }
 
-train::Loss FieldOperatorStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
+train::Prepared FieldOperatorStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  train::Prepared p;
+  p.variant = options_.rollout.mode != "none" && context.progress >= options_.rollout.start_frac ? kActive : kOneStep;
+  if (p.variant == kActive && options_.rollout.mode == "noise")
+    p.tensors["noise"] = models::noise_like(batch.fields.select(1, 0), context.noise_key);
+  return p;
+}
+
+train::Loss FieldOperatorStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
   const models::Condition condition = condition_of(space_, batch);
   const auto frame = [&](int64_t t) { return batch.fields.select(1, t); };
   const auto& rollout = options_.rollout;
-  const bool active = rollout.mode != "none" && context.progress >= rollout.start_frac;
+  const bool active = prepared.variant == kActive;
   at::Tensor z = frame(0);
-  if (active && rollout.mode == "noise") z = z + rollout.noise * models::noise_like(z, context.noise_key);
+  if (active && rollout.mode == "noise") z = z + rollout.noise * prepared.tensors.at("noise");
   train::Loss out;
   at::Tensor prediction;
   int64_t target = 1;

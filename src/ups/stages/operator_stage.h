@@ -24,7 +24,8 @@ class FieldOperatorStage : public train::Stage {
   std::string key() const override { return key_; }  // the equal-compute control has its own
   models::Module& module() override { return *model_; }
   models::FieldOperator& model() { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override;
   int64_t window() const;  // frames per sample
 

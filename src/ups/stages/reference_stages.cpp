@@ -47,13 +47,17 @@ TauDraw beta_taus(double alpha, double beta) {
   });
 }
 
-train::Loss ReferenceOperatorStage::loss(const train::TensorBatch& batch, const train::StepContext&) {
+train::Loss ReferenceOperatorStage::loss_of(const train::TensorBatch& batch, const train::Prepared&) {
   const at::Tensor z0 = state(batch, 0);
   auto parts = models::reference::operator_loss(*model_, z0, scalar_dt(options_.dt, z0), state(batch, 1), {1.0, options_.lambda_spectral, 0.0});
   return {parts.total, {}};
 }
 
-train::Loss ReferenceResidualStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
+train::Prepared ReferenceResidualStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  return {{{"tau", taus_(batch.size(), context.noise_key).to(batch.fields.options())}}, 0};
+}
+
+train::Loss ReferenceResidualStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
   const at::Tensor z0 = state(batch, 0);
   at::Tensor predicted, target;
   {
@@ -61,27 +65,31 @@ train::Loss ReferenceResidualStage::loss(const train::TensorBatch& batch, const 
     predicted = op_.forward(z0, scalar_dt(dt_, z0));
     target = state(batch, 1) - predicted;
   }
-  const at::Tensor tau = taus_(z0.size(0), context.noise_key).to(z0.options());
-  return {models::reference::corrector_loss((*model_)(predicted, tau), target, weights_).total, {}};
+  return {models::reference::corrector_loss((*model_)(predicted, prepared.tensors.at("tau")), target, weights_).total, {}};
 }
 
-train::Loss ReferenceConsistencyStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
+train::Prepared ReferenceConsistencyStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  const int64_t last = static_cast<int64_t>(tau_schedule_.size()) - 1;
+  const int64_t count = tau_schedule_[static_cast<size_t>(std::min(context.epoch, last))];
+  const int64_t chunks = (batch.size() + micro_batch_ - 1) / micro_batch_;
+  std::vector<at::Tensor> rows;
+  for (int64_t c = 0; c < chunks; ++c)
+    rows.push_back(taus_(count, mix_seed(context.noise_key, static_cast<uint64_t>(c))).to(batch.fields.options()));
+  return {{{"taus", at::stack(rows)}}, 0};
+}
+
+train::Loss ReferenceConsistencyStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
   const at::Tensor z0 = state(batch, 0);
   at::Tensor predicted;
   {
     const at::NoGradGuard no_grad;
     predicted = op_.forward(z0, scalar_dt(dt_, z0));
   }
-  const int64_t last = static_cast<int64_t>(tau_schedule_.size()) - 1;
-  const int64_t count = tau_schedule_[static_cast<size_t>(std::min(context.epoch, last))];
-  const int64_t chunks = (z0.size(0) + micro_batch_ - 1) / micro_batch_;
-  std::vector<at::Tensor> rows;
-  for (int64_t c = 0; c < chunks; ++c) rows.push_back(taus_(count, mix_seed(context.noise_key, static_cast<uint64_t>(c))).to(z0.options()));
   const auto drift = [this](const at::Tensor& z, const at::Tensor& tau) { return (*model_)(z, tau); };
-  return {models::reference::consistency_loss(drift, predicted, at::stack(rows), micro_batch_), {}};
+  return {models::reference::consistency_loss(drift, predicted, prepared.tensors.at("taus"), micro_batch_), {}};
 }
 
-train::Loss ReferenceSteadyStage::loss(const train::TensorBatch& batch, const train::StepContext&) {
+train::Loss ReferenceSteadyStage::loss_of(const train::TensorBatch& batch, const train::Prepared&) {
   return {models::reference::weighted_mse((*model_)(state(batch, 0)), state(batch, 1)), {}};
 }
 

@@ -26,7 +26,7 @@ class ReferenceOperatorStage : public train::Stage {
       : model_(std::move(model)), options_(options) {}
   std::string key() const override { return "operator"; }
   models::Module& module() override { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override { return {}; }
 
  private:
@@ -43,7 +43,8 @@ class ReferenceResidualStage : public train::Stage {
   std::string key() const override { return "diff_residual"; }
   std::string log_name() const override { return "diffusion_residual"; }
   models::Module& module() override { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override { return {}; }
 
  private:
@@ -62,7 +63,8 @@ class ReferenceConsistencyStage : public train::Stage {
       : op_(op), model_(std::move(model)), dt_(dt), tau_schedule_(std::move(tau_schedule)), micro_batch_(micro_batch), target_(target), taus_(std::move(taus)) {}
   std::string key() const override { return "consistency_distill"; }
   models::Module& module() override { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override { return {}; }
   double target() const override { return target_; }
   bool accumulates() const override { return false; }
@@ -83,7 +85,7 @@ class ReferenceSteadyStage : public train::Stage {
   explicit ReferenceSteadyStage(std::unique_ptr<models::reference::SteadyPrior> model) : model_(std::move(model)) {}
   std::string key() const override { return "steady_prior"; }
   models::Module& module() override { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override { return {}; }
 
  private:

@@ -62,17 +62,30 @@ SteadyFlowStage::SteadyFlowStage(FieldSpace& space, std::unique_ptr<models::Stea
       augment_(augment && space.info().grid.size() == 2 && space.info().grid[0] == space.info().grid[1]),
       held_out_(hold_out(space, data::Split::val, kValidationSamples, 1)) {}
 
-train::Loss SteadyFlowStage::loss(const train::TensorBatch& batch, const train::StepContext& context) {
-  const int64_t n = batch.size();
-  at::Tensor z = batch.fields.select(1, 0), coeff = batch.coeff;
+int64_t SteadyFlowStage::null_rows(int64_t n) const {
+  return std::clamp<int64_t>(std::llround(null_share_ * static_cast<double>(n)), 0, n);
+}
+
+train::Prepared SteadyFlowStage::prepare(const train::TensorBatch& batch, const train::StepContext& context) const {
+  train::Prepared p;
+  at::Tensor& z = p.tensors["z"] = batch.fields.select(1, 0);
+  at::Tensor& coeff = p.tensors["coeff"] = batch.coeff;
   if (augment_) {
     const uint64_t which = mix_seed(context.noise_key, 9) % 8;
     z = symmetry(z, which);
     coeff = symmetry(coeff, which);
   }
-  const at::Tensor truth = model_->whiten(z);
+  if (const int64_t m = batch.size() - null_rows(batch.size()); m > 0) {
+    p.tensors["noise"] = models::noise_like(z.narrow(0, 0, m), mix_seed(context.noise_key, 1));
+    p.tensors["tau_noise"] = models::noise_like(at::empty({m}, z.options()), mix_seed(context.noise_key, 2));
+  }
+  return p;
+}
+
+train::Loss SteadyFlowStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
+  const int64_t n = batch.size(), null_rows = this->null_rows(n);
+  const at::Tensor truth = model_->whiten(prepared.tensors.at("z")), coeff = prepared.tensors.at("coeff");
   const models::Condition condition = condition_of(space_, batch);
-  const int64_t null_rows = std::clamp<int64_t>(std::llround(null_share_ * static_cast<double>(n)), 0, n);
   const auto cut = [&](const at::Tensor& t, int64_t first, int64_t count) { return t.defined() ? t.narrow(0, first, count) : t; };
   const auto conditions = [&](int64_t first, int64_t count) {
     models::Condition c;
@@ -91,8 +104,8 @@ train::Loss SteadyFlowStage::loss(const train::TensorBatch& batch, const train::
   }
   if (null_rows < n) {
     const int64_t m = n - null_rows;
-    const at::Tensor y = cut(truth, null_rows, m), noise = models::noise_like(y, mix_seed(context.noise_key, 1));
-    const at::Tensor tau = at::sigmoid(models::noise_like(at::empty({m}, y.options()), mix_seed(context.noise_key, 2)));
+    const at::Tensor y = cut(truth, null_rows, m), noise = prepared.tensors.at("noise");
+    const at::Tensor tau = at::sigmoid(prepared.tensors.at("tau_noise"));
     const at::Tensor t = along(tau, y), x = (1 - t) * y + t * noise;
     const at::Tensor v = model_->velocity(x, cut(coeff, null_rows, m), conditions(null_rows, m), tau, at::zeros_like(tau));
     const at::Tensor l = (v - (noise - y)).square().mean();

@@ -12,10 +12,12 @@ class SteadyFlowStage : public train::Stage {
   std::string key() const override { return "steady_prior"; }
   models::Module& module() override { return *model_; }
   models::SteadyField& model() { return *model_; }
-  train::Loss loss(const train::TensorBatch& batch, const train::StepContext& context) override;
+  train::Prepared prepare(const train::TensorBatch& batch, const train::StepContext& context) const override;
+  train::Loss loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) override;
   train::Validation validate() override;
 
  private:
+  int64_t null_rows(int64_t n) const;  // of a batch of n
   FieldSpace& space_;
   std::unique_ptr<models::SteadyField> model_;
   double null_share_;

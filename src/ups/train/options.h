@@ -92,6 +92,7 @@ struct TrainingOptions {
   bool amp = false;
   std::string amp_dtype = "bfloat16";
   bool compile = false;
+  int64_t compile_warmup = 10;
   std::optional<std::string> compile_mode;
   std::optional<bool> torch_inductor_disable_cudagraphs, dynamo_suppress_errors;
   std::optional<GradClip> grad_clip;
@@ -150,7 +151,8 @@ struct TrainingOptions {
     v("checkpoint_interval", s.checkpoint_interval, {.doc = "epochs between exported <name>_epoch_N.pt; 0 = off", .min = 0, .max = 1e9});
     v("amp", s.amp, {.doc = "mixed precision (autocast)"});
     v("amp_dtype", s.amp_dtype, {.doc = "autocast type; float16 uses a loss scaler", .choices = {"bfloat16", "float16", "bf16", "fp16"}});
-    v("compile", s.compile, {.doc = "CUDA graphs where shapes are fixed; no effect on a CPU"});
+    v("compile", s.compile, {.doc = "records forward and backward pass as CUDA graphs, one per shape of a batch; no effect on a CPU"});
+    v("compile_warmup", s.compile_warmup, {.doc = "micro-batches of one shape that run before its graph is recorded", .min = 3, .max = 1e6});
     v("compile_mode", s.compile_mode, {.status = kNo, .advice = kPython});
     v("torch_inductor_disable_cudagraphs", s.torch_inductor_disable_cudagraphs, {.status = kNo, .advice = kPython});
     v("dynamo_suppress_errors", s.dynamo_suppress_errors, {.status = kNo, .advice = kPython});

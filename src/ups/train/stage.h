@@ -1,7 +1,8 @@
-// What a stage gives to the one trainer loop. What differs between stages lives in loss(); everything else is the trainer's.
+// What a stage gives to the one trainer loop. What differs between stages lives in prepare() and loss_of(); everything else is the trainer's.
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,12 @@ struct StepContext {
   uint64_t noise_key = 0;            // unique per micro-batch: seeds every random draw of the loss
 };
 
+// What the host decides about one micro-batch before its loss: random draws, symmetries, which computation runs.
+struct Prepared {
+  std::map<std::string, at::Tensor> tensors;
+  int64_t variant = 0;
+};
+
 struct Loss {
   at::Tensor total;                                         // scalar, fp32
   std::vector<std::pair<std::string, at::Tensor>> parts;    // detached scalars to log
@@ -51,7 +58,11 @@ class Stage {
   virtual std::string key() const = 0;        // config key: operator, diff_residual, consistency_distill, steady_prior
   virtual std::string log_name() const { return key(); }  // metrics prefix: diffusion_residual for diff_residual
   virtual models::Module& module() = 0;       // what is trained
-  virtual Loss loss(const TensorBatch& batch, const StepContext& context) = 0;
+  virtual Prepared prepare(const TensorBatch& /*batch*/, const StepContext& /*context*/) const { return {}; }
+  // A CUDA graph repeats the kernels of one call for the next ones (step_graph.h): two calls differ in the values of tensors only, or in
+  // shapes or variant. Nothing is drawn or read on the host; the tensors of the stage may change in value, never in address.
+  virtual Loss loss_of(const TensorBatch& batch, const Prepared& prepared) = 0;
+  Loss loss(const TensorBatch& batch, const StepContext& context) { return loss_of(batch, prepare(batch, context)); }
   // With the weights that would be exported (the average's when there is one). Called without gradients.
   virtual Validation validate() = 0;
   // After an update, for stages with targets of their own (the distillation's EMA student). found_inf undefined: the update was made;

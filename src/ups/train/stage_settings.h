@@ -27,6 +27,8 @@ struct StageSettings {
   int64_t checkpoint_interval = 0;        // epochs between exported <name>_epoch_N.pt, 0 = off
   int64_t settle_every = 50;              // updates between two reads of loss and finite flag from a device; a CPU reads each
   double cpu_seconds = 0;                 // end of training by CPU time, validation included; 0 = by epochs alone
+  bool compile = false;                   // CUDA graphs of forward and backward (step_graphs.h)
+  int64_t compile_warmup = 10;            // micro-batches of one signature before its graph is recorded
   int64_t time_stride = 1;
   int64_t workers = 0;
   bool reference_semantics = false;       // training.semantics: reference

@@ -40,6 +40,8 @@ Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at:
   optim::GradScalerOptions scaler;
   scaler.enabled = settings_.amp && amp_type() == at::kHalf;
   scaler_ = optim::GradScaler(scaler);
+  if (hooks_.graph_recorder)
+    graphs_ = std::make_unique<StepGraphs>(hooks_.graph_recorder, params_, settings_.compile_warmup, [this](const MicroBatch& m) { return forward(m); });
   std::vector<double> base;
   for (const auto& g : optimizer_->groups()) base.push_back(g.base_lr);
   if (settings_.scheduler.is_plateau()) {

@@ -3,7 +3,7 @@
 //
 // Order of one update (optim.md 5):
 //   1 draw the micro-batches of the update (the last group of an epoch may be short: weights are samples / samples of the group)
-//   2 per micro-batch: autocast forward, loss * weight, scaled backward
+//   2 per micro-batch: autocast forward, loss * weight, scaled backward (training.compile: as a CUDA graph)
 //   3 unscale once, global norm (recorded before clipping), one finite flag
 //   4 finite: clip, lr = schedule(updates), optimizer, EMA; otherwise nothing changes and the scale is lowered
 //   5 gradients to none; attempts += 1, updates += 1 only if the weights changed
@@ -23,6 +23,7 @@
 #include "ups/train/run_state.h"
 #include "ups/train/stage.h"
 #include "ups/train/stage_settings.h"
+#include "ups/train/step_graphs.h"
 
 namespace ups::train {
 
@@ -54,6 +55,7 @@ struct Hooks {
   std::function<bool(const RunState&)> stop_here;          // --stop-after
   std::function<bool()> save_signal;                       // SIGUSR2: save and continue
   std::function<int64_t()> metrics_bytes;
+  std::shared_ptr<GraphRecorder> graph_recorder;           // training.compile
   std::function<void(bool on)> forbid_sync;                // --debug-sync: on once an update has its samples, off after it
 };
 
@@ -88,8 +90,9 @@ class Trainer {
     at::Tensor loss, norm, found_inf;
     at::Tensor groups;  // optim::UpdateStats of an update that gets a record
     int64_t samples = 0, micro_batches = 0;
-    std::vector<std::pair<std::string, at::Tensor>> parts;
   };
+  ForwardPass forward(const MicroBatch& m);  // loss under autocast, weighted and scaled
+  at::Tensor differentiate(const MicroBatch& m);  // gradients into the parameters; the logged loss
   StepResult update();                       // one optimisation step, the numbered list above
   // Counters, skips, nan_policy. On a CPU at once; on a device the numbers of settle_every updates are read together, so that the
   // loop does not wait: until then a skipped update counts as made, also for the learning rate.
@@ -123,6 +126,7 @@ class Trainer {
   std::unique_ptr<optim::Ema> ema_;
   std::unique_ptr<optim::UpdateStats> stats_;  // where records are wanted
   optim::GradScaler scaler_;
+  std::unique_ptr<StepGraphs> graphs_;
   optim::EmaClip ema_clip_;
   std::unique_ptr<optim::Plateau> plateau_;
   std::vector<optim::LrSequence> sequences_;

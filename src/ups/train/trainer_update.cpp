@@ -69,6 +69,23 @@ double Trainer::cpu_used() const { return state_.cpu_seconds + cpu_seconds() - c
 
 bool Trainer::budget_spent() const { return settings_.cpu_seconds > 0 && cpu_used() + validation_cpu_ >= settings_.cpu_seconds; }
 
+ForwardPass Trainer::forward(const MicroBatch& m) {
+  Loss loss;
+  {
+    const models::AutocastGuard autocast(device_.type(), settings_.amp, amp_type());
+    loss = stage_.loss_of(m.batch, m.prepared);
+  }
+  return {scaler_.scale(m.weight == 1.0 ? loss.total : loss.total * m.weight), loss.total.detach().to(at::kDouble) * m.logged};
+}
+
+at::Tensor Trainer::differentiate(const MicroBatch& m) {
+  if (graphs_)
+    if (at::Tensor logged = graphs_->run(m); logged.defined()) return logged;
+  const ForwardPass f = forward(m);
+  f.scaled.backward();
+  return f.logged;
+}
+
 Trainer::StepResult Trainer::update() {
   // 1 draw
   const int64_t count = std::min(settings_.accum_steps, batches_.batches() - state_.batch);
@@ -82,23 +99,17 @@ Trainer::StepResult Trainer::update() {
   const SyncForbidden forbidden(hooks_.forbid_sync);
   // 2 forward and backward
   for (int64_t i = 0; i < count; ++i) {
-    const TensorBatch& batch = group[static_cast<size_t>(i)];
+    TensorBatch& batch = group[static_cast<size_t>(i)];
     StepContext context{state_.epoch, state_.batch + i, progress(), 0};
     context.noise_key = mix_seed(mix_seed(sub_seed(settings_.seed, settings_.stage), static_cast<uint64_t>(state_.epoch)),
                                  static_cast<uint64_t>(context.batch));
     const double weight = settings_.reference_semantics ? 1.0 / static_cast<double>(settings_.accum_steps)
                                                         : static_cast<double>(batch.size()) / static_cast<double>(result.samples);
-    Loss loss;
-    {
-      const models::AutocastGuard autocast(device_.type(), settings_.amp, amp_type());
-      loss = stage_.loss(batch, context);
-    }
-    scaler_.scale(count == 1 && weight == 1.0 ? loss.total : loss.total * weight).backward();
     // The reference logs the plain mean over micro-batches; otherwise samples count equally.
-    const at::Tensor share = loss.total.detach().to(at::kDouble) *
-                         (settings_.reference_semantics ? 1.0 : weight * static_cast<double>(count));
+    const double logged = settings_.reference_semantics ? 1.0 : weight * static_cast<double>(count);
+    Prepared prepared = stage_.prepare(batch, context);
+    const at::Tensor share = differentiate({std::move(batch), std::move(prepared), weight, logged});
     result.loss = result.loss.defined() ? result.loss + share : share;
-    result.parts = std::move(loss.parts);
   }
   // 3 unscale, norm, finite flag
   const optim::GradPass pass = device_.is_cpu() ? scaler_.read("optimizer", params_) : scaler_.unscale("optimizer", params_);
