@@ -5,6 +5,7 @@
 #include "ups/run/compare.h"
 #include "ups/run/eval_cli.h"
 #include "ups/run/evaluate_run.h"
+#include "ups/run/paths.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Scores the stages of a run on held-out trajectories, in physical units, beside persistence and climatology.", "ups-eval");
@@ -15,9 +16,13 @@ int main(int argc, char** argv) {
   ups::run::CompareArgs compare;
   CLI::App* const verb = app.add_subcommand("compare", "Trains and scores contenders at equal CPU time: the same data, seeds and choice of learning rate for each");
   ups::run::add_compare_options(*verb, compare);
+  ups::run::PathsArgs paths;
+  CLI::App* const paths_verb = app.add_subcommand("paths", "What each path of a trained operator contributes, and its error with that path left out");
+  ups::run::add_paths_options(*paths_verb, paths);
   std::string command = "ups-eval";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
   return ups::config::run_main("ups-eval", argc, argv, app, flags, [&] {
+    if (paths_verb->parsed()) return ups::run::run_paths(paths, command);
     if (!verb->parsed()) return ups::run::run_evaluation(args, command);
     const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
     return ups::run::run_compare(compare, programs);

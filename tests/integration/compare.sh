@@ -38,6 +38,8 @@ refused "$bin/ups-eval" compare ours.yaml other=ours.yaml+other.yaml --out cmp2
 grep -q 'has other data than ours.yaml' refused.err
 refused "$bin/ups-eval" compare ours.yaml ours.yaml --out cmp2
 grep -q "two contenders are called 'ours'" refused.err
+"$bin/ups-eval" paths --run cmp/runs/wide-*-seed1 --print-json > paths.json
+grep -q '"conv"' paths.json && grep -q '"rollout_without"' paths.json
 refused "$bin/ups-eval"
 grep -q -- '--run' refused.err
 echo "compare: ok"

@@ -9,6 +9,7 @@
 #include "ups/models/autocast.h"
 #include "ups/models/fused_ops.h"
 #include "ups/models/gelu.h"
+#include "ups/models/path_probe.h"
 
 namespace ups::models {
 namespace {
@@ -105,19 +106,19 @@ struct PdeTransformer::Block : Module {
     const Tensor y = prepared(x, first);
     Tensor mixed;
     const auto add = [&](const Tensor& t) { mixed = mixed.defined() ? mixed + t : t; };
-    if (attention) add((*attention)(y));
-    if (channels) add((*channels)(y));
+    if (attention) add(probed("attention", (*attention)(y)));
+    if (channels) add(probed("channels", (*channels)(y)));
     Tensor z;
-    if (fusible && fused::enabled(y)) {
+    if (fusible && fused::enabled(y) && !PathProbe::current()) {
       z = fused::mixing_layer1d(y, branches(), mixed);
     } else {
-      if (conv) add((*conv)(y));
-      if (spectral) add((*spectral)(y));
-      if (transport) add((*transport)(y));
+      if (conv) add(probed("conv", (*conv)(y)));
+      if (spectral) add(probed("spectral", (*spectral)(y)));
+      if (transport) add(probed("transport", (*transport)(y)));
       z = joined(x, first, normalise ? mixed : fused::gelu(mixed));
     }
     if (!mlp_in) return z;
-    return joined(z, second, mlp(z, second));
+    return joined(z, second, probed("mlp", mlp(z, second)));
   }
   Tensor mlp(const Tensor& z, const Tensor* m) const { return (*mlp_out)(fused::gelu((*mlp_in)(prepared(z, m)))); }
 
@@ -311,7 +312,7 @@ Tensor PdeTransformer::forward(const Tensor& x, const Condition& condition) {
   const AutocastGuard full_precision(x.device().type(), false, at::kFloat);
   Tensor y = unembed((*head_out_)(fused::gelu((*head_in_)(t.to(head_in_->weight.scalar_type())))), batch);
   if (linear_path_) {
-    const Tensor cells = (*linear_path_)(x.flatten(2).permute({2, 0, 1}).contiguous());  // [cells, B, C]
+    const Tensor cells = probed("linear_path", (*linear_path_)(x.flatten(2).permute({2, 0, 1}).contiguous()));  // [cells, B, C]
     y = y + cells.permute({1, 2, 0}).reshape(y.sizes());
   }
   return y.to(x.scalar_type());

@@ -103,13 +103,6 @@ EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochas
   return m;
 }
 
-std::shared_ptr<models::FieldOperator> load_operator(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
-  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
-  std::shared_ptr<models::FieldOperator> op = build_operator(c, s, effective_seed(c));
-  op->load_state(t.weights(), t.path);
-  return op;
-}
-
 std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
   require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
   std::shared_ptr<models::Corrector> m =
@@ -120,15 +113,22 @@ std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace
 
 }  // namespace
 
+std::shared_ptr<models::FieldOperator> best_operator(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
+  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
+  std::shared_ptr<models::FieldOperator> op = build_operator(c, s, effective_seed(c));
+  op->load_state(t.weights(), t.path);
+  return op;
+}
+
 std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store, const EvalChoice& choice) {
   std::vector<EvalModel> out;
   const auto trained = load_trained(store, "operator");
   if (!trained) return out;
-  const auto op = load_operator(c, s, *trained);
+  const auto op = best_operator(c, s, *trained);
   using Ids = std::span<const int64_t>;
   out.push_back(transient(s, "operator", 1, false, [op](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return op->step(z, k); }));
   if (const auto control = load_trained(store, "operator_equal_compute")) {
-    const auto longer = load_operator(c, s, *control);
+    const auto longer = best_operator(c, s, *control);
     out.push_back(transient(s, "operator_equal_compute", 1, false,
                             [longer](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return longer->step(z, k); }));
   }

@@ -102,14 +102,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
 
 int run_evaluation(const EvalArgs& args, const std::string& command_line) {
   if (args.run.empty()) throw usage_error("--run", "is missing", "give the run directory that ups-train printed");
-  const std::filesystem::path path = args.run;
-  if (!std::filesystem::exists(path / "config.yaml"))
-    throw checkpoint_error(path.string(), "is not a run directory (no config.yaml)", "give the folder that ups-train printed");
-  auto dir = train::RunDir::open(path, command_line, train::RunLock::Mode::shared, std::chrono::seconds(2));
-  LoadedConfig loaded = stored_config(path / "config.yaml");
-  if (args.threads > 0) loaded.config.threads = args.threads;
-  prepare_process(loaded.config);
-  Session session(std::move(loaded), std::move(dir), choose_device(args.device));
+  Session session = open_run(args.run, command_line, args.threads, args.device);
   evaluate_session(session, args);
   return 0;
 }

@@ -99,4 +99,14 @@ double Session::cost(const std::string& stage) const {
   return it == costs_.end() ? 0 : it->second;
 }
 
+Session open_run(const std::filesystem::path& run, const std::string& command_line, int64_t threads, const std::string& device) {
+  if (!std::filesystem::exists(run / "config.yaml"))
+    throw checkpoint_error(run.string(), "is not a run directory (no config.yaml)", "give the folder that ups-train printed");
+  auto dir = train::RunDir::open(run, command_line, train::RunLock::Mode::shared, std::chrono::seconds(2));
+  LoadedConfig loaded = stored_config(run / "config.yaml");
+  if (threads > 0) loaded.config.threads = threads;
+  prepare_process(loaded.config);
+  return Session(std::move(loaded), std::move(dir), choose_device(device));
+}
+
 }  // namespace ups::run

@@ -6,6 +6,7 @@
 #include "ups/models/fused_ops.h"
 #include "ups/models/gelu.h"
 #include "ups/models/patch_unet.h"
+#include "ups/models/path_probe.h"
 #include "ups/models/pde_transformer.h"
 
 using namespace ups::models;
@@ -166,6 +167,34 @@ TEST_CASE("without a condition a layer is one fused node: it equals the sum of i
       }
     }
   }
+}
+
+TEST_CASE("a probe measures the paths of a network and leaves some out") {
+  auto c = config_1d();
+  c.transport = c.linear_path = true;
+  PdeTransformer m(c);
+  perturb(m);
+  const at::NoGradGuard no_grad;
+  const Tensor x = noise_like(at::empty({2, 1, 32}), 3), base = m.forward(x, condition(2));
+  const auto probe_without = [&](std::set<std::string> left_out) {
+    PathProbe probe;
+    probe.left_out = std::move(left_out);
+    const PathProbe::Scope scope(probe);
+    const Tensor y = m.forward(x, condition(2));
+    return std::pair(y, probe.size);
+  };
+  const auto [whole, size] = probe_without({});
+  CHECK(relative(whole, base) < 1e-4);
+  std::set<std::string> names;
+  for (const auto& [name, s] : size) {
+    names.insert(name);
+    CHECK(s > 0);
+    CHECK(relative(probe_without({name}).first, base) > 1e-3);
+  }
+  CHECK(names == std::set<std::string>{"attention", "conv", "linear_path", "mlp", "spectral", "transport"});
+  // Without the linear path only its share is missing: it adds to the output.
+  const auto linear = probe_without({"linear_path"}).first;
+  CHECK((whole - linear).norm().item<double>() == Approx(size.at("linear_path")).epsilon(1e-4));
 }
 
 TEST_CASE("fp32 agrees with float64, and the gradient with finite differences") {
