@@ -102,6 +102,7 @@ ordered inspect(const std::string& path, const InspectOptions& options) {
   int64_t datasets = 0;
   for (const io::H5Link& l : file->walk()) {
     if (l.kind != io::H5Kind::dataset) continue;
+    if (s.format == "well" && starts_with(l.name, "/scalars/")) continue;  // single numbers, not arrays
     if (datasets++ < static_cast<int64_t>(kMaxDatasets)) j["datasets"].push_back(dataset_record(file->dataset(l.name)->info()));
   }
   j["dataset_count"] = datasets;

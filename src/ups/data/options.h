@@ -66,7 +66,7 @@ struct DataOptions {
                    "reaction_diffusion1d", "cfd1d_shocktube", "cfd2d_rand", "cfd2d_turb", "reaction_diffusion2d",
                    "shallow_water2d", "allen_cahn2d", "cahn_hilliard2d", "compressible_ns1d", "compressible_ns3d", "cfd3d",
                    "darcy2d_mesh", "particles_advect"}});
-    v("root", s.root, {.doc = "folder that is searched for the files of data.task; PDEBENCH_ROOT sets it"});
+    v("root", s.root, {.doc = "folder that is searched for the files of data.task (PDEBENCH_ROOT sets it), or holds a data set of The Well"});
     v("split", s.split,
       {.doc = "which UPS shards data.root must hold (split_mode ups uses all three)", .choices = {"train", "val", "valid", "test"}});
     v("files", s.files, {.doc = "explicit HDF5 files; several files of one family are concatenated"});

@@ -19,8 +19,8 @@ bool is_number(const std::string& name) {
 
 Error unsupported(const std::string& path, std::string_view format) {
   return data_error(path,
-      fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group "
-                                      "or ups_h5", format));
+      fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group, "
+                                      "well or ups_h5", format));
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ std::string detect_format(const io::H5File& file) {
     if (names.size() < 8) names.push_back(l.name + (l.kind == io::H5Kind::group ? "/" : ""));
   }
   throw data_error(std::filesystem::path(file.path()).filename().string() + ":/",
-                   fmt::format("expected one of the known layouts (tensor; density, pressure, Vx; numbered groups with data; data), "
+                   fmt::format("expected one of the known layouts (tensor; density, pressure, Vx; numbered groups with data; t0_fields; data), "
                                "found {}{}", names.empty() ? "nothing" : join(names, ", "),
                                    root.size() > names.size() ? ", .." : ""));
 }
@@ -73,6 +73,22 @@ std::vector<double> read_axis(const io::H5File& file, const std::string& object,
   return x;
 }
 
+double uniform_step(const std::vector<double>& t, const std::string& place) {
+  for (double v : t) {
+    if (!std::isfinite(v)) throw data_error(place, fmt::format("expected finite times, found {}", v));
+  }
+  if (t.size() < 2) return 0;
+  const double dt = (t.back() - t.front()) / static_cast<double>(t.size() - 1);
+  const double slack = 1e-4 * std::abs(dt) + 2.5e-7 * std::max(std::abs(t.front()), std::abs(t.back()));  // fp32 rounding of t itself
+  for (size_t i = 1; i < t.size(); ++i) {
+    if (!(dt > 0) || std::abs(t[i] - t[i - 1] - dt) > slack) {
+      throw data_error(place, fmt::format("expected uniform time steps of {:.6g}, found {:.6g} at index {}", dt,
+          t[i] - t[i - 1], i));
+    }
+  }
+  return dt;
+}
+
 std::vector<double> read_time(const io::H5File& file, const std::string& object, int64_t n) {
   const std::string place = std::filesystem::path(file.path()).filename().string() + ":" + object;
   if (!file.contains(object)) throw data_error(place, "expected a time axis, found nothing");
@@ -82,18 +98,7 @@ std::vector<double> read_time(const io::H5File& file, const std::string& object,
   }
   std::vector<double> t = d->read_all();
   t.resize(static_cast<size_t>(n));
-  for (double v : t) {
-    if (!std::isfinite(v)) throw data_error(place, fmt::format("expected finite times, found {}", v));
-  }
-  if (n < 2) return t;
-  const double dt = (t.back() - t.front()) / static_cast<double>(n - 1);
-  const double slack = 1e-4 * std::abs(dt) + 2.5e-7 * std::max(std::abs(t.front()), std::abs(t.back()));  // fp32 rounding of t itself
-  for (size_t i = 1; i < t.size(); ++i) {
-    if (!(dt > 0) || std::abs(t[i] - t[i - 1] - dt) > slack) {
-      throw data_error(place, fmt::format("expected uniform time steps of {:.6g}, found {:.6g} at index {}", dt,
-          t[i] - t[i - 1], i));
-    }
-  }
+  uniform_step(t, place);
   return t;
 }
 
@@ -111,7 +116,8 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   info.path = path;
   info.bytes = file->bytes();
   info.format = options.format == "auto" ? detect_format(*file) : options.format;
-  if (info.format == "well" || info.format == "zarr" || info.format == "pdebench_ns") throw unsupported(path, info.format);
+  if (info.format == "well") return open_well(std::move(file), std::move(info));
+  if (info.format == "zarr" || info.format == "pdebench_ns") throw unsupported(path, info.format);
   const std::vector<io::H5Attribute> root = file->attributes("/");
   const Family family = find_family(path, info.format, root, options.tasks);
   info.family = family.name;

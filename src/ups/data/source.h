@@ -62,9 +62,12 @@ std::string detect_format(const io::H5File& file);
 // The readers; open_source chooses.
 std::unique_ptr<Source> open_monolithic(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
 std::unique_ptr<Source> open_groups(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
+std::unique_ptr<Source> open_well(std::unique_ptr<io::H5File> file, SourceInfo info);
 
 // Helpers shared by the readers. Axis of `object`; its length must be n (exit 3).
 std::vector<double> read_axis(const io::H5File& file, const std::string& object, int64_t n);
+// The step of ascending times that are uniform to 1e-4 (data.md, trap 1), 0 for one time; place is where messages point (exit 3).
+double uniform_step(const std::vector<double>& t, const std::string& place);
 // First n entries of a time axis of n or n + 1 entries, uniform to 1e-4 (data.md, trap 1).
 std::vector<double> read_time(const io::H5File& file, const std::string& object, int64_t n);
 
