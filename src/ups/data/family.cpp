@@ -120,7 +120,11 @@ bool serves_task(const std::string& family, const std::string& task) {
 Family find_family(const std::string& path, const std::string& format, const std::vector<io::H5Attribute>& root,
                    const std::vector<std::string>& tasks) {
   std::string name;
-  if (const io::H5Attribute* g = attribute(root, "generator"); g && !g->texts.empty() && find(g->texts[0])) name = g->texts[0];
+  if (const io::H5Attribute* f = attribute(root, "family"); f && f->texts.size() == 1 && !f->texts[0].empty()) {
+    if (!find(f->texts[0]) && tasks.empty()) return {escape_text(f->texts[0]), false};
+    if (find(f->texts[0])) name = f->texts[0];
+  }
+  if (const io::H5Attribute* g = attribute(root, "generator"); name.empty() && g && !g->texts.empty() && find(g->texts[0])) name = g->texts[0];
   if (name.empty()) name = family_from_name(path);
   if (name.empty()) name = family_from_params(format, root);
   if (tasks.empty()) return name.empty() ? Family{plain_stem(path), false} : Family{name, true};

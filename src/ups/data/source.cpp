@@ -102,6 +102,41 @@ std::vector<double> read_time(const io::H5File& file, const std::string& object,
   return t;
 }
 
+void Source::believe_attributes() {
+  const auto find = [&](std::string_view name) -> const io::H5Attribute* {
+    for (const io::H5Attribute& a : info_.attributes) {
+      if (a.name == name) return &a;
+    }
+    return nullptr;
+  };
+  const auto list = [&](std::string_view name) {
+    const io::H5Attribute* a = find(name);
+    return a && a->texts.size() == 1 && !a->texts[0].empty() ? split(a->texts[0], ',') : std::vector<std::string>();
+  };
+  std::vector<std::string> channels = list("channels");
+  if (static_cast<int64_t>(channels.size()) == info_.channels) {
+    for (size_t c = 0; c < channels.size(); ++c) info_.channel_names[c] = escape_text(channels[c]);
+  }
+  const std::vector<std::string> sides = list("boundary");
+  if (sides.size() == 1 || (sides.size() == info_.boundary.size() && !sides.empty())) {
+    std::vector<Boundary> kinds;
+    for (size_t k = 0; k < info_.boundary.size(); ++k) {
+      for (int b = 0; b <= static_cast<int>(Boundary::unknown); ++b) {
+        if (sides[sides.size() == 1 ? 0 : k] == to_string(static_cast<Boundary>(b))) kinds.push_back(static_cast<Boundary>(b));
+      }
+    }
+    if (kinds.size() == info_.boundary.size()) info_.boundary = kinds;
+    else info_.notes.push_back("attribute boundary: not names of boundary conditions, left aside");
+  }
+  for (const std::string& name : list("parameters")) {
+    const io::H5Attribute* a = find(name);
+    if (a && a->numbers.size() == 1 && std::isfinite(a->numbers[0])) info_.params.emplace(lower(escape_text(name)), a->numbers[0]);
+  }
+  const io::H5Attribute* first = find("first_trajectory");
+  const bool numbered = info_.format != "pdebench_group" && first && first->numbers.size() == 1 && first->numbers[0] >= 0 && first->numbers[0] < 0x1p31;
+  for (int64_t& id : info_.ids) id += numbered ? static_cast<int64_t>(first->numbers[0]) : 0;
+}
+
 std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions& options) {
   namespace fs = std::filesystem;
   std::error_code ec;
@@ -116,15 +151,17 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   info.path = path;
   info.bytes = file->bytes();
   info.format = options.format == "auto" ? detect_format(*file) : options.format;
+  info.attributes = file->attributes("/");
   if (info.format == "well") return open_well(std::move(file), std::move(info));
   if (info.format == "zarr" || info.format == "pdebench_ns") throw unsupported(path, info.format);
-  const std::vector<io::H5Attribute> root = file->attributes("/");
-  const Family family = find_family(path, info.format, root, options.tasks);
+  const Family family = find_family(path, info.format, info.attributes, options.tasks);
   info.family = family.name;
   info.known_family = family.known;
-  info.params = file_params(path, root);
-  return info.format == "pdebench_group" ? open_groups(std::move(file), std::move(info), options)
-                                         : open_monolithic(std::move(file), std::move(info), options);
+  info.params = file_params(path, info.attributes);
+  std::unique_ptr<Source> source = info.format == "pdebench_group" ? open_groups(std::move(file), std::move(info), options)
+                                                                   : open_monolithic(std::move(file), std::move(info), options);
+  source->believe_attributes();
+  return source;
 }
 
 }  // namespace ups::data

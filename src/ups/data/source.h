@@ -16,13 +16,14 @@ struct SourceInfo {
   bool known_family = false;
   int64_t trajectories = 0, frames = 0, channels = 1, coeff_channels = 0;
   std::vector<int64_t> grid;
-  std::vector<std::string> channel_names;
+  std::vector<std::string> channel_names, coeff_names;  // coeff_names: empty if the file has none
   std::vector<std::vector<double>> coords;  // per axis
   std::vector<double> time;
   std::vector<Boundary> boundary;
   std::map<std::string, double> params;
   std::vector<int64_t> ids;        // stored index or group number of each trajectory
   std::vector<std::string> notes;  // corrections, recorded in split.json
+  std::vector<io::H5Attribute> attributes;  // of the root
   int64_t bytes = 0;
   int64_t cells() const {
     int64_t n = 1;
@@ -49,6 +50,9 @@ class Source {
   virtual std::string object(int64_t i) const = 0;
   // Runs that ended in nothing and are left out (data.md, trap 11).
   virtual bool ill_defined(int64_t) { return false; }
+  // What root attributes of ours say beats what the family suggests: channels and boundary (names joined by commas; boundary: one for
+  // all sides, or one per side x-, x+, y-, ..), parameters (which attributes are some), first_trajectory (number of the first one).
+  void believe_attributes();
 
  protected:
   SourceInfo info_;

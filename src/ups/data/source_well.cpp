@@ -28,9 +28,8 @@ class Well final : public Source {
     info_.notes = std::move(layout.notes);
     info_.ids.resize(static_cast<size_t>(info_.trajectories));
     std::iota(info_.ids.begin(), info_.ids.end(), int64_t{0});
-    std::vector<std::string> ignored;
     info_.channels = open_fields(std::move(layout.varying), varying_, info_.channel_names);
-    info_.coeff_channels = open_fields(std::move(layout.constant), constant_, ignored);
+    info_.coeff_channels = open_fields(std::move(layout.constant), constant_, info_.coeff_names);
   }
 
   void read(int64_t i, int64_t first, int64_t count, int64_t stride, std::span<float> out) override {

@@ -48,6 +48,8 @@ TEST_CASE("generate, inspect and validate work together") {
     REQUIRE(seen.code == 0);
     REQUIRE_THAT(seen.text, Catch::Contains(" of " + name));
     REQUIRE(ups_data("validate " + file).code == 0);
+    REQUIRE(ups_data("convert " + file + " -o " + file + ".copy").code == 0);
+    REQUIRE_THAT(ups_data("inspect " + file + ".copy").text, Catch::Contains(" of " + name));
     REQUIRE(ups_data("generate " + options + " -o " + file).code == 2);  // never overwrites silently
   }
   std::filesystem::remove_all(folder);
