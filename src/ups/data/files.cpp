@@ -84,6 +84,7 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
     limit();
     return chosen;
   }
+  if (!options.path.empty()) return {{options.group.empty() ? options.path : options.path + "/" + options.group, std::nullopt}};
   if (!options.root.empty() && options.task.empty()) chosen = well_files(options.root);
   if (!chosen.empty()) {
     limit_per_split();

@@ -17,7 +17,7 @@ struct FileChoice {
 // The Well's folders: .../train/x.hdf5, valid, test.
 std::optional<Split> split_of_folder(const std::string& path);
 
-// data.files in the given order; else, in name order, UPS shards or PDEBench files of data.task below data.root, or without a task the
+// data.files in the given order; else the Zarr store data.path (and data.group in it); else, in name order, UPS shards or PDEBench files of data.task below data.root, or without a task the
 // files below data.root/data/{train,valid,test} (The Well). Nothing found: exit 3; neither files nor root and task: exit 2.
 std::vector<FileChoice> choose_files(const DataOptions& options);
 

@@ -20,7 +20,7 @@ bool is_number(const std::string& name) {
 Error unsupported(const std::string& path, std::string_view format) {
   return data_error(path,
       fmt::format("format {} is not supported yet; expected pdebench, pdebench_darcy, pdebench_cfd, pdebench_group, "
-                                      "well or ups_h5", format));
+                                      "well, zarr or ups_h5", format));
 }
 
 }  // namespace
@@ -142,8 +142,10 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   std::error_code ec;
   if (fs::is_directory(path, ec)) {
     const bool zarr = fs::exists(fs::path(path) / ".zgroup", ec) || fs::exists(fs::path(path) / "zarr.json", ec);
-    if (zarr) throw unsupported(path, "zarr");
-    throw data_error(path, "expected an HDF5 file, found a directory");
+    if (!zarr) throw data_error(path, "expected an HDF5 file or a Zarr store, found another directory");
+    std::unique_ptr<Source> source = open_zarr(path, options);
+    source->believe_attributes();
+    return source;
   }
   std::unique_ptr<io::H5File> file = io::H5File::open(path, options.limits);
   file->walk();  // links and cycles of the whole file, before any of it is believed
@@ -153,7 +155,8 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   info.format = options.format == "auto" ? detect_format(*file) : options.format;
   info.attributes = file->attributes("/");
   if (info.format == "well") return open_well(std::move(file), std::move(info));
-  if (info.format == "zarr" || info.format == "pdebench_ns") throw unsupported(path, info.format);
+  if (info.format == "zarr") throw data_error(path, "expected a Zarr store, found a file");
+  if (info.format == "pdebench_ns") throw unsupported(path, info.format);
   const Family family = find_family(path, info.format, info.attributes, options.tasks);
   info.family = family.name;
   info.known_family = family.known;

@@ -66,6 +66,7 @@ std::string detect_format(const io::H5File& file);
 // The readers; open_source chooses.
 std::unique_ptr<Source> open_monolithic(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
 std::unique_ptr<Source> open_groups(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
+std::unique_ptr<Source> open_zarr(const std::string& path, const SourceOptions& options);
 std::unique_ptr<Source> open_well(std::unique_ptr<io::H5File> file, SourceInfo info);
 
 // Helpers shared by the readers. Axis of `object`; its length must be n (exit 3).

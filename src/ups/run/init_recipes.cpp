@@ -38,7 +38,7 @@ const std::vector<Recipe>& recipes() {
        "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", 20, false},
       {"ns", "2-D incompressible flow, decaying vortices, nu = 0.01, periodic",
        "ns2d -n 256 --nx 64 --param nu=0.01 --t-end 5 --save-every 0.25", "ns2d_nu0.01.h5", 1, 2,
-       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: spectral, modes: 12", 20, false},
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", 20, false},
   };
   return all;
 }
