@@ -1,4 +1,4 @@
-// ups-data: makes, inspects and checks data files. No LibTorch.
+// ups-data: makes, inspects, checks and converts data files. No LibTorch.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -6,6 +6,7 @@
 
 #include "ups/config/cli.h"
 #include "ups/core/error.h"
+#include "ups/data/convert.h"
 #include "ups/data/generators/generator.h"
 #include "ups/data/inspect.h"
 #include "ups/data/validate.h"
@@ -84,6 +85,26 @@ CLI::App* add_validate(CLI::App& app, ValidateRequest& r) {
   return verb;
 }
 
+CLI::App* add_convert(CLI::App& app, ups::data::ConvertOptions& o) {
+  CLI::App* verb = app.add_subcommand("convert", "copy a data set of any readable layout into one HDF5 file of ours");
+  verb->footer("Example: ups-data convert datasets/shear_flow/data/train/*.hdf5 -o shear.h5 --stride 2 --constants drop");
+  verb->add_option("in", o.in, "files of one set with equal parameters")->required();
+  verb->add_option("-o,--out", o.out, "file to write")->required();
+  verb->add_option("--to", o.to, "layout to write; auto = the one that holds the set")
+      ->check(CLI::IsMember({"auto", "pdebench", "pdebench_darcy", "pdebench_group", "ups_h5"}))->capture_default_str();
+  verb->add_option("--select", o.select, "a:b, trajectories a to b-1");
+  verb->add_option("--stride", o.stride, "keep every n-th cell per axis")->capture_default_str();
+  verb->add_option("--stride-t", o.stride_t, "keep every n-th frame")->capture_default_str();
+  verb->add_option("--resample", o.resample, "stride drops cells, lowpass averages blocks")->check(CLI::IsMember({"stride", "lowpass"}))
+      ->capture_default_str();
+  verb->add_option("--constants", o.constants, "fields that never change: drop them, or repeat them as channels")
+      ->check(CLI::IsMember({"drop", "channels"}));
+  verb->add_option("--format", o.format, "read the input as this layout instead of detecting one")->capture_default_str();
+  verb->add_option("--max-dataset-bytes", o.max_dataset_bytes, "refuse larger data sets")->capture_default_str();
+  verb->add_flag("--overwrite", o.overwrite, "replace an existing file");
+  return verb;
+}
+
 void print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   if (!text.empty() && text.back() != '\n') std::fputs("\n", stdout);
@@ -92,7 +113,7 @@ void print(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Makes, inspects and checks the data files of ups-train.", "ups-data"};
+  CLI::App app{"Makes, inspects, checks and converts the data files of ups-train.", "ups-data"};
   ups::config::CommonFlags flags;
   ups::config::add_common(app, flags);
   app.require_subcommand(1);
@@ -104,12 +125,16 @@ int main(int argc, char** argv) {
   const CLI::App* inspect_verb = add_inspect(app, inspect);
   ValidateRequest validate;
   add_validate(app, validate);
+  ups::data::ConvertOptions convert;
+  const CLI::App* convert_verb = add_convert(app, convert);
   return ups::config::run_main("ups-data", argc, argv, app, flags, [&] {
     if (generate->parsed()) {
       parse_params(params, options.params);
       ups::data::generate(options);
     } else if (inspect_verb->parsed()) {
       print(inspect.json ? ups::data::inspect_json(inspect.file, inspect.options) : ups::data::inspect_text(inspect.file, inspect.options));
+    } else if (convert_verb->parsed()) {
+      print(ups::data::convert(convert));
     } else {
       print(ups::data::validate(validate.files, validate.options));
     }

@@ -165,8 +165,10 @@ class FileDataset final : public Dataset {
     std::vector<SplitFile> files;
     for (size_t i = 0; i < sources_.size(); ++i) {
       const SourceInfo& s = sources_[i]->info();
-      SplitFile f{s.path, s.family, s.known_family, s.format == "pdebench_group", choices_[i].named_split, s.params, s.ids, {}};
+      SplitFile f{s.path, s.family, s.known_family, s.format == "pdebench_group", choices_[i].named_split, false, s.params,
+                  s.ids, {}};
       if (s.format != "ups_h5") f.named_split.reset();  // PDEBench names end in _Train too
+      if (s.format == "well") f.named_split = split_of_folder(s.path), f.named_by_folder = true;
       for (int64_t p = 0; p < s.trajectories; p += options_.reduced_batch) {
         if (options_.num_samples_max >= 0 && static_cast<int64_t>(f.selected.size()) >= options_.num_samples_max) break;
         if (sources_[i]->ill_defined(p)) rejected_.push_back(offsets_[i] + p);

@@ -83,7 +83,7 @@ std::string family_from_params(const std::string& format, const std::vector<io::
   return "";
 }
 
-constexpr std::string_view kParams[] = {"nu", "beta", "rho", "eta", "zeta", "m", "l", "du", "dv", "k"};
+constexpr std::string_view kParams[] = {"nu", "beta", "rho", "eta", "zeta", "m", "l", "du", "dv", "k", "r"};
 constexpr size_t kNamedParams = 6;  // PDEBench writes these into file names; the others only as attributes
 
 // "..._Nu0.001" or "nu=0.001": a parameter name at a word start, directly followed by a number.
@@ -120,7 +120,11 @@ bool serves_task(const std::string& family, const std::string& task) {
 Family find_family(const std::string& path, const std::string& format, const std::vector<io::H5Attribute>& root,
                    const std::vector<std::string>& tasks) {
   std::string name;
-  if (const io::H5Attribute* g = attribute(root, "generator"); g && !g->texts.empty() && find(g->texts[0])) name = g->texts[0];
+  if (const io::H5Attribute* f = attribute(root, "family"); f && f->texts.size() == 1 && !f->texts[0].empty()) {
+    if (!find(f->texts[0]) && tasks.empty()) return {escape_text(f->texts[0]), false};
+    if (find(f->texts[0])) name = f->texts[0];
+  }
+  if (const io::H5Attribute* g = attribute(root, "generator"); name.empty() && g && !g->texts.empty() && find(g->texts[0])) name = g->texts[0];
   if (name.empty()) name = family_from_name(path);
   if (name.empty()) name = family_from_params(format, root);
   if (tasks.empty()) return name.empty() ? Family{plain_stem(path), false} : Family{name, true};
@@ -158,7 +162,7 @@ std::vector<std::string> channel_names(const std::string& family, int64_t channe
   return names;
 }
 
-bool stores_y_first(const std::string& family) { return family == "diffreact2d"; }
+bool stores_y_first(const std::string& family) { return family == "diffreact2d" || family == "ns2d"; }
 bool on_unit_interval(const std::string& family) { return family == "burgers1d" || family == "advection1d"; }
 
 std::map<std::string, double> file_params(const std::string& path, const std::vector<io::H5Attribute>& root) {

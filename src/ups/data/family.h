@@ -14,7 +14,7 @@ struct Family {
   bool known = false;  // known families share trajectory indices over their parameter files (data.md, trap 7)
 };
 
-// Order: root attribute `generator`, file name, parameter names of the format, task, file stem. A task that contradicts is exit 3.
+// Order: root attributes `family` and `generator`, file name, parameter names of the format, task, file stem. A task that contradicts is exit 3.
 Family find_family(const std::string& path, const std::string& format, const std::vector<io::H5Attribute>& root,
                    const std::vector<std::string>& tasks);
 // True if a file with this family serves this task ("reaction_diffusion2d" and "diffreact2d" are one set).

@@ -32,7 +32,34 @@ std::optional<Split> split_in_name(const std::string& path, const std::string& t
   return std::nullopt;
 }
 
+// HDF5 files of a folder in name order; none if it cannot be read.
+std::vector<std::string> hdf5_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code ec;
+  for (const fs::directory_entry& e : fs::directory_iterator(folder, fs::directory_options::skip_permission_denied, ec)) {
+    if (e.is_regular_file(ec) && is_hdf5_name(e.path().filename().string())) names.push_back(e.path().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<FileChoice> well_files(const std::string& root) {
+  std::vector<FileChoice> chosen;
+  for (const char* folder : {"train", "valid", "test"}) {
+    for (const std::string& f : hdf5_files(fs::path(root) / "data" / folder)) chosen.push_back({f, split_of_folder(f)});
+  }
+  return chosen;
+}
+
 }  // namespace
+
+std::optional<Split> split_of_folder(const std::string& path) {
+  const std::string folder = fs::path(path).parent_path().filename().string();
+  if (folder == "train") return Split::train;
+  if (folder == "valid" || folder == "val") return Split::val;
+  if (folder == "test") return Split::test;
+  return std::nullopt;
+}
 
 std::vector<FileChoice> choose_files(const DataOptions& options) {
   std::vector<FileChoice> chosen;
@@ -41,9 +68,26 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
       chosen.resize(static_cast<size_t>(*options.shard_limit));
     }
   };
+  const auto limit_per_split = [&] {  // so that a limit never removes a whole split
+    std::vector<FileChoice> kept;
+    for (Split s : {Split::train, Split::val, Split::test}) {
+      int64_t n = 0;
+      for (const FileChoice& c : chosen) {
+        if (options.shard_limit && c.named_split == s && n++ < *options.shard_limit) kept.push_back(c);
+      }
+    }
+    if (kept.empty()) limit();
+    else chosen = std::move(kept);
+  };
   if (!options.files.empty()) {
     for (const std::string& f : options.files) chosen.push_back({f, split_in_name(f, "")});
     limit();
+    return chosen;
+  }
+  if (!options.path.empty()) return {{options.group.empty() ? options.path : options.path + "/" + options.group, std::nullopt}};
+  if (!options.root.empty() && options.task.empty()) chosen = well_files(options.root);
+  if (!chosen.empty()) {
+    limit_per_split();
     return chosen;
   }
   if (options.root.empty() || options.task.empty()) {
@@ -52,11 +96,7 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
   }
   std::error_code ec;
   if (!fs::is_directory(options.root, ec)) throw data_error(options.root, "expected the folder data.root, found none");
-  std::vector<std::string> names;
-  for (const fs::directory_entry& e : fs::directory_iterator(options.root, fs::directory_options::skip_permission_denied, ec)) {
-    if (e.is_regular_file(ec) && is_hdf5_name(e.path().filename().string())) names.push_back(e.path().string());
-  }
-  std::sort(names.begin(), names.end());
+  const std::vector<std::string> names = hdf5_files(options.root);
   const std::string& task = options.task[0];
   for (const std::string& n : names) {
     if (const std::optional<Split> s = split_in_name(n, task)) chosen.push_back({n, s});
@@ -71,17 +111,7 @@ std::vector<FileChoice> choose_files(const DataOptions& options) {
     throw data_error(options.root, fmt::format("expected {}_train.h5 or PDEBench files of {}, found {} other HDF5 files", task, task,
                                                names.size()), "name the files in data.files");
   }
-  if (options.shard_limit) {  // per split, so that a limit never removes a whole split
-    std::vector<FileChoice> kept;
-    for (Split s : {Split::train, Split::val, Split::test}) {
-      int64_t n = 0;
-      for (const FileChoice& c : chosen) {
-        if (c.named_split == s && n++ < *options.shard_limit) kept.push_back(c);
-      }
-    }
-    if (kept.empty()) limit();
-    else chosen = std::move(kept);
-  }
+  limit_per_split();
   return chosen;
 }
 

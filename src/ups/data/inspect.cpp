@@ -83,7 +83,6 @@ ordered inspect(const std::string& path, const InspectOptions& options) {
     throw usage_error("max_dataset_bytes", fmt::format("expected a size like 64GiB, found '{}'", options.max_dataset_bytes));
   }
   const std::unique_ptr<Source> source = open_source(path, so);
-  const std::unique_ptr<io::H5File> file = io::H5File::open(path, so.limits);
   const SourceInfo& s = source->info();
   ordered j = {{"file", path},         {"bytes", s.bytes},       {"format", s.format},       {"family", s.family},
             {"trajectories", s.trajectories}, {"frames", s.frames}, {"channels", s.channel_names}, {"grid", s.grid},
@@ -100,12 +99,14 @@ ordered inspect(const std::string& path, const InspectOptions& options) {
   j["notes"] = s.notes;
   j["datasets"] = ordered::array();
   int64_t datasets = 0;
-  for (const io::H5Link& l : file->walk()) {
+  const std::unique_ptr<io::H5File> file = s.format == "zarr" ? nullptr : io::H5File::open(path, so.limits);
+  for (const io::H5Link& l : file ? file->walk() : std::vector<io::H5Link>()) {
     if (l.kind != io::H5Kind::dataset) continue;
+    if (s.format == "well" && starts_with(l.name, "/scalars/")) continue;  // single numbers, not arrays
     if (datasets++ < static_cast<int64_t>(kMaxDatasets)) j["datasets"].push_back(dataset_record(file->dataset(l.name)->info()));
   }
   j["dataset_count"] = datasets;
-  if (options.attrs) {
+  if (options.attrs && file) {
     j["attributes"] = {{"/", attribute_records(*file, "/")}};
     if (s.format == "pdebench_group") {
       const std::string group = source->object(0).substr(0, source->object(0).rfind('/'));
@@ -116,7 +117,7 @@ ordered inspect(const std::string& path, const InspectOptions& options) {
   return j;
 }
 
-std::string sides(const json& boundary) {
+std::string sides(const ordered& boundary) {
   std::vector<std::string> parts;
   for (size_t i = 0; i + 1 < boundary.size(); i += 2) {
     const std::string a = boundary[i], b = boundary[i + 1];

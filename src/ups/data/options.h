@@ -66,7 +66,7 @@ struct DataOptions {
                    "reaction_diffusion1d", "cfd1d_shocktube", "cfd2d_rand", "cfd2d_turb", "reaction_diffusion2d",
                    "shallow_water2d", "allen_cahn2d", "cahn_hilliard2d", "compressible_ns1d", "compressible_ns3d", "cfd3d",
                    "darcy2d_mesh", "particles_advect"}});
-    v("root", s.root, {.doc = "folder that is searched for the files of data.task; PDEBENCH_ROOT sets it"});
+    v("root", s.root, {.doc = "folder that is searched for the files of data.task (PDEBENCH_ROOT sets it), or holds a data set of The Well"});
     v("split", s.split,
       {.doc = "which UPS shards data.root must hold (split_mode ups uses all three)", .choices = {"train", "val", "valid", "test"}});
     v("files", s.files, {.doc = "explicit HDF5 files; several files of one family are concatenated"});
@@ -74,8 +74,8 @@ struct DataOptions {
       {.doc = "file layout; auto detects it from the contents",
        .choices = {"auto", "pdebench", "pdebench_darcy", "pdebench_cfd", "pdebench_group", "pdebench_ns", "ups_h5", "well", "zarr"}});
     v("kind", s.kind, {.doc = "grid is the only supported kind", .choices = {"grid", "mesh", "particles"}});
-    v("path", s.path, {.doc = "Zarr store (kind grid)", .status = KeyStatus::no_effect, .advice = "the Zarr reader comes later"});
-    v("group", s.group, {.doc = "group inside the Zarr store", .status = KeyStatus::no_effect, .advice = "the Zarr reader comes later"});
+    v("path", s.path, {.doc = "Zarr store that is read when data.files is empty (UPS's spelling)"});
+    v("group", s.group, {.doc = "group inside the Zarr store of data.path"});
     v("field_name", s.field_name, {.doc = "name of the field in ups_h5 files, which store none"});
     v("field_channels", s.field_channels, {.doc = "expected number of channels per field; checked against the files", .min = 1});
     v("patch_size", s.patch_size,

@@ -16,13 +16,14 @@ struct SourceInfo {
   bool known_family = false;
   int64_t trajectories = 0, frames = 0, channels = 1, coeff_channels = 0;
   std::vector<int64_t> grid;
-  std::vector<std::string> channel_names;
+  std::vector<std::string> channel_names, coeff_names;  // coeff_names: empty if the file has none
   std::vector<std::vector<double>> coords;  // per axis
   std::vector<double> time;
   std::vector<Boundary> boundary;
   std::map<std::string, double> params;
   std::vector<int64_t> ids;        // stored index or group number of each trajectory
   std::vector<std::string> notes;  // corrections, recorded in split.json
+  std::vector<io::H5Attribute> attributes;  // of the root
   int64_t bytes = 0;
   int64_t cells() const {
     int64_t n = 1;
@@ -49,6 +50,9 @@ class Source {
   virtual std::string object(int64_t i) const = 0;
   // Runs that ended in nothing and are left out (data.md, trap 11).
   virtual bool ill_defined(int64_t) { return false; }
+  // What root attributes of ours say beats what the family suggests: channels and boundary (names joined by commas; boundary: one for
+  // all sides, or one per side x-, x+, y-, ..), parameters (which attributes are some), first_trajectory (number of the first one).
+  void believe_attributes();
 
  protected:
   SourceInfo info_;
@@ -62,9 +66,13 @@ std::string detect_format(const io::H5File& file);
 // The readers; open_source chooses.
 std::unique_ptr<Source> open_monolithic(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
 std::unique_ptr<Source> open_groups(std::unique_ptr<io::H5File> file, SourceInfo info, const SourceOptions& options);
+std::unique_ptr<Source> open_zarr(const std::string& path, const SourceOptions& options);
+std::unique_ptr<Source> open_well(std::unique_ptr<io::H5File> file, SourceInfo info);
 
 // Helpers shared by the readers. Axis of `object`; its length must be n (exit 3).
 std::vector<double> read_axis(const io::H5File& file, const std::string& object, int64_t n);
+// The step of ascending times that are uniform to 1e-4 (data.md, trap 1), 0 for one time; place is where messages point (exit 3).
+double uniform_step(const std::vector<double>& t, const std::string& place);
 // First n entries of a time axis of n or n + 1 entries, uniform to 1e-4 (data.md, trap 1).
 std::vector<double> read_time(const io::H5File& file, const std::string& object, int64_t n);
 

@@ -137,10 +137,12 @@ struct Cut {
     }
   }
 
-  void by_name() {
+  void by_name(const std::string& mode) {
     each([&](const SplitFile& f, int64_t, int64_t n) {
-      if (!f.named_split) {
-        throw data_error(f.path, "split_mode ups: expected a name like <task>_train.h5, _val.h5 or _test.h5, found another",
+      if (!f.named_split || f.named_by_folder != (mode == "well")) {
+        throw data_error(f.path, fmt::format("split_mode {}: expected {}, found another", mode,
+                                             mode == "well" ? "files of The Well in folders train, valid and test"
+                                                            : "a name like <task>_train.h5, _val.h5 or _test.h5"),
                          "use data.split_mode: hash");
       }
       add(*f.named_split, n);
@@ -178,7 +180,7 @@ std::string resolve_split_mode(const DataOptions& options, const std::vector<Spl
     if (!f.named_split) return "hash";
     named.insert(*f.named_split);
   }
-  return named.size() > 1 ? "ups" : "hash";
+  return named.size() < 2 ? "hash" : files[0].named_by_folder ? "well" : "ups";
 }
 
 Members make_split(const DataOptions& options, const std::string& mode, const std::vector<SplitFile>& files) {
@@ -192,7 +194,7 @@ Members make_split(const DataOptions& options, const std::string& mode, const st
   Cut cut{options, files, {}};
   if (mode == "hash" || mode == "holdout") cut.by_hash();
   else if (mode == "pdebench" || mode == "pdebench_exact") cut.as_pdebench(mode == "pdebench_exact");
-  else if (mode == "ups") cut.by_name();
+  else if (mode == "ups" || mode == "well") cut.by_name(mode);
   else if (mode == "file") cut.by_file();
   else throw data_error("data.split_mode", fmt::format("split_mode {} is not supported yet", mode), "use hash");
 

@@ -6,7 +6,9 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "ups/core/error.h"
@@ -124,11 +126,21 @@ void H5Writer::write_rows(const std::string& path, int64_t first, std::span<cons
   hsize_t row = 1;
   for (size_t i = 1; i < dims.size(); ++i) row *= dims[i];
   assert(values.size() % row == 0);
-  std::vector<hsize_t> start(dims.size(), 0), count = dims;
-  start[0] = static_cast<hsize_t>(first);
-  count[0] = values.size() / row;
-  const OwnedId memory{H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose};
-  if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
+  std::vector<int64_t> start(dims.size(), 0), count(dims.begin(), dims.end());
+  start[0] = first;
+  count[0] = static_cast<int64_t>(values.size() / row);
+  write_block(path, start, count, values);
+}
+
+void H5Writer::write_block(const std::string& path, const std::vector<int64_t>& start, const std::vector<int64_t>& count,
+                           std::span<const float> values) {
+  const OwnedId set = impl_->open_dataset(path);
+  const OwnedId space{H5Dget_space(set.get()), H5Sclose};
+  assert(static_cast<size_t>(H5Sget_simple_extent_ndims(space.get())) == start.size() && start.size() == count.size());
+  const std::vector<hsize_t> from(start.begin(), start.end()), extent(count.begin(), count.end());
+  const OwnedId memory = space_of(count);
+  assert(static_cast<size_t>(H5Sget_simple_extent_npoints(memory.get())) == values.size());
+  if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, from.data(), nullptr, extent.data(), nullptr) < 0 ||
       H5Dwrite(set.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, values.data()) < 0) {
     impl_->fail(path, "write rows");
   }
@@ -156,6 +168,16 @@ void H5Writer::close() {
   const bool synced = fd >= 0 && ::fsync(fd) == 0;
   if (fd >= 0) ::close(fd);
   if (!synced) impl_->fail("", "write the file to disk");
+}
+
+void H5Writer::close_as(const std::string& path) {
+  close();
+  if (std::rename(impl_->path.c_str(), path.c_str()) != 0) throw io_error(path, std::string("cannot rename into place: ") + std::strerror(errno));
+  const auto folder = std::filesystem::absolute(path).parent_path();
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // not every file system lets a folder be opened; the data itself is synced
+  ::fsync(fd);
+  ::close(fd);
 }
 
 }  // namespace ups::io

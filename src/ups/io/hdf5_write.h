@@ -28,12 +28,16 @@ class H5Writer {
   void write(const std::string& path, std::span<const int64_t> values);
   // Rows [first, first + values/row size) along the first axis.
   void write_rows(const std::string& path, int64_t first, std::span<const float> values);
+  // The block of extents `count` at `start`; both have the data set's rank.
+  void write_block(const std::string& path, const std::vector<int64_t>& start, const std::vector<int64_t>& count, std::span<const float> values);
   // Scalar attributes; object "/" is the root. Texts are fixed-length UTF-8.
   void attribute(const std::string& object, const std::string& name, double value);
   void attribute(const std::string& object, const std::string& name, int64_t value);
   void attribute(const std::string& object, const std::string& name, const std::string& value);
   // Writes everything out, closes and fsyncs. Throws if any of it failed.
   void close();
+  // close(), then renames the file to `path`, replacing what is there, and syncs the folder.
+  void close_as(const std::string& path);
 
  private:
   struct Impl;

@@ -36,6 +36,9 @@ const std::vector<Recipe>& recipes() {
       {"diffreact", "2-D diffusion-reaction (FitzHugh-Nagumo), zero flux",
        "diffreact2d -n 256 --nx 64 --t-end 5 --save-every 0.25", "diffreact2d.h5", 1, 2,
        "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", 20, false},
+      {"ns", "2-D incompressible flow, decaying vortices, nu = 0.01, periodic",
+       "ns2d -n 256 --nx 64 --param nu=0.01 --t-end 5 --save-every 0.25", "ns2d_nu0.01.h5", 1, 2,
+       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", 20, false},
   };
   return all;
 }

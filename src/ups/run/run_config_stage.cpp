@@ -154,7 +154,7 @@ void check_paths(const LoadedConfig& loaded) {
       const auto it = loaded.origins.find(path + key);
       return it == loaded.origins.end() ? path + key : it->second;
     };
-    if (d.files.empty() && d.root.empty())
+    if (d.files.empty() && d.path.empty() && d.root.empty())
       throw usage_error("", path + "files and " + path + "root are empty", "name the data: " + path + "files: [file.hdf5]");
     for (const auto& f : d.files) {
       std::error_code e;
@@ -163,7 +163,9 @@ void check_paths(const LoadedConfig& loaded) {
                          "ups-data generate writes one; paths are relative to the working directory");
     }
     std::error_code e;
-    if (d.files.empty() && !fs::is_directory(d.root, e))
+    if (d.files.empty() && !d.path.empty() && !fs::is_directory(d.path, e))
+      throw data_error(origin("path"), "Zarr store '" + d.path + "' does not exist", "");
+    if (d.files.empty() && d.path.empty() && !fs::is_directory(d.root, e))
       throw data_error(origin("root"), "data folder '" + d.root + "' does not exist", "");
     if (d.split_mode == "file" && !fs::exists(d.split_file, e))
       throw data_error(origin("split_file"), "split file '" + d.split_file + "' does not exist", "");

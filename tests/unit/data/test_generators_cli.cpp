@@ -36,6 +36,7 @@ TEST_CASE("generate, inspect and validate work together") {
   const auto folder = std::filesystem::temp_directory_path() / ("ups_data_cli_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   for (const std::string options : {"ks1d -n 8 --t-end 2", "darcy2d -n 2 --nx 16", "diffreact2d -n 2 --nx 8 --t-end 0.1",
+                                    "ns2d -n 2 --nx 16 --t-end 0.5 --param nu=0.1",
                                     "burgers1d -n 3 --param nu=0.04 --nx 16 --t-end 0.1 --save-every 0.05", "advection1d -n 2 --nx 32"}) {
     const std::string name = options.substr(0, options.find(' ')), file = (folder / (name + ".h5")).string();
     CAPTURE(options);
@@ -47,6 +48,8 @@ TEST_CASE("generate, inspect and validate work together") {
     REQUIRE(seen.code == 0);
     REQUIRE_THAT(seen.text, Catch::Contains(" of " + name));
     REQUIRE(ups_data("validate " + file).code == 0);
+    REQUIRE(ups_data("convert " + file + " -o " + file + ".copy").code == 0);
+    REQUIRE_THAT(ups_data("inspect " + file + ".copy").text, Catch::Contains(" of " + name));
     REQUIRE(ups_data("generate " + options + " -o " + file).code == 2);  // never overwrites silently
   }
   std::filesystem::remove_all(folder);

@@ -39,6 +39,7 @@ GenerateOptions small(const std::string& name, const std::string& out, int64_t c
   o.count = count;
   o.seed = 7;
   o.nx = name == "ks1d" ? 64 : 16;
+  if (name == "ns2d") o.params["nu"] = 0.1;  // so that a coarse grid does
   if (name != "darcy2d") {
     o.save_every = name == "ks1d" ? 1 : 0.05;
     o.t_end = 3 * *o.save_every;

@@ -75,6 +75,7 @@ struct GeneratorInfo {
   std::vector<ParamInfo> params;
   std::vector<std::string> ics;  // the first is the default
   std::string ic_doc;
+  std::map<std::string, std::map<std::string, double>> ic_params;  // defaults of parameters that an ic changes
   int64_t nx, nx_min, nx_max;
   bool power_of_two;      // nx must be one
   int64_t base_nx;        // > 0: default stride_x = base_nx / nx where that divides

@@ -10,6 +10,7 @@ GeneratorInfo burgers1d_info();
 GeneratorInfo darcy2d_info();
 GeneratorInfo diffreact2d_info();
 GeneratorInfo ks1d_info();
+GeneratorInfo ns2d_info();
 
 // The random numbers of one sample; attempt counts redraws of rejected samples.
 RandomStream sample_stream(const GenerateSettings& settings, uint64_t index, uint64_t attempt = 0);

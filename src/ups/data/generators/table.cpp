@@ -11,7 +11,8 @@
 namespace ups::data {
 
 const std::vector<GeneratorInfo>& generator_table() {
-  static const std::vector<GeneratorInfo> table = {advection1d_info(), burgers1d_info(), darcy2d_info(), diffreact2d_info(), ks1d_info()};
+  static const std::vector<GeneratorInfo> table = {advection1d_info(), burgers1d_info(), darcy2d_info(), diffreact2d_info(), ks1d_info(),
+                                                   ns2d_info()};
   return table;
 }
 
@@ -37,6 +38,9 @@ void resolve_params(const GeneratorInfo& g, const GenerateOptions& o, GenerateSe
   for (const ParamInfo& p : g.params) {
     s.params[p.name] = p.value;
     names.push_back(p.name);
+  }
+  if (const auto changed = g.ic_params.find(s.ic); changed != g.ic_params.end()) {
+    for (const auto& [name, value] : changed->second) s.params[name] = value;
   }
   for (const auto& [name, value] : o.params) {
     const auto p = std::find_if(g.params.begin(), g.params.end(), [&n = name](const ParamInfo& q) { return q.name == n; });
@@ -88,13 +92,13 @@ GenerateSettings resolve(const GenerateOptions& o) {
   GenerateSettings s;
   s.name = g.name;
   s.seed = o.seed;
-  resolve_params(g, o, s);
-  resolve_grid(g, o, s);
-  resolve_time(g, o, s);
   s.ic = o.ic.empty() ? g.ics.front() : o.ic;
   if (std::find(g.ics.begin(), g.ics.end(), s.ic) == g.ics.end()) {
     throw usage_error("--ic", fmt::format("{} has no field family '{}'", g.name, s.ic), "allowed: " + join(g.ics, ", "));
   }
+  resolve_params(g, o, s);
+  resolve_grid(g, o, s);
+  resolve_time(g, o, s);
   if (o.count < 1 || o.count > 10'000'000) out_of_range("-n", static_cast<double>(o.count), 1, 1e7);
   if (o.threads < 0 || o.threads > 1024) out_of_range("--threads", o.threads, 0, 1024);
   return s;

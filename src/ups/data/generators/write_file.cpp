@@ -1,13 +1,7 @@
 #include "ups/data/generators/write_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
 
 #include "ups/core/error.h"
 #include "ups/core/text.h"
@@ -90,15 +84,6 @@ void put_attributes(H5Writer& file, const GeneratorInfo& info, const GenerateSet
   file.attribute("/", "tolerance_measured", generator.measure_tolerance());
 }
 
-void rename_synced(const std::string& from, const std::string& to) {
-  if (std::rename(from.c_str(), to.c_str()) != 0) throw io_error(to, std::string("cannot rename into place: ") + std::strerror(errno));
-  const auto folder = std::filesystem::absolute(to).parent_path();
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;  // not every file system lets a folder be opened; the data itself is synced
-  ::fsync(fd);
-  ::close(fd);
-}
-
 }  // namespace
 
 int64_t floats_per_sample(const GeneratorInfo& info, const GenerateSettings& s) {
@@ -129,8 +114,7 @@ void write_data_file(const std::string& out, const GeneratorInfo& info, const Ge
       }
     }
     put_attributes(file, info, settings, generator);
-    file.close();
-    rename_synced(temporary, out);
+    file.close_as(out);
   } catch (...) {
     std::remove(temporary.c_str());
     throw;
