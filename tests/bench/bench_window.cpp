@@ -26,14 +26,15 @@ class Contender {
     c.patch = 1;
     c.hidden = 24;
     c.depths = {2, 1};
-    c.mlp_ratio = 1;
-    c.modes = 48;
+    c.mlp_ratio = 0;
+    c.modes = 12;
+    c.transport = true;
+    c.condition_dt = false;
     model_ = std::make_unique<models::PdeTransformer>(c);
     update_ = std::make_unique<bench::Update>(model_->parameters(), optimizer, 1e-4, true);
     auto generator = at::detail::createCPUGenerator(1);
     x_ = at::randn({kBatch, 1, 256}, generator);
     y_ = at::randn({kBatch, 1, 256}, generator);
-    condition_.dt = at::full({kBatch}, 0.05);
   }
 
   void round(int steps) {
@@ -41,7 +42,7 @@ class Contender {
     double network = 0, update = 0, optimizer = 0;
     for (int i = 0; i < steps; ++i) {
       const double begin = cpu_ms();
-      const at::Tensor out = model_->forward(x_, condition_);
+      const at::Tensor out = model_->forward(x_, {});
       ((out - y_).square().sum({1, 2}) / y_.square().sum({1, 2})).mean().backward();
       const double middle = cpu_ms();
       update_->read();
@@ -78,7 +79,6 @@ class Contender {
   std::unique_ptr<models::PdeTransformer> model_;
   std::unique_ptr<bench::Update> update_;
   at::Tensor x_, y_;
-  models::Condition condition_;
   std::vector<double> network_time_, update_time_, optimizer_time_;
 };
 
