@@ -16,12 +16,14 @@ Tensor sinusoidal(const Tensor& x, int64_t n, double max_frequency) {
 }
 
 ConditionEmbedding::ConditionEmbedding(int64_t dim, bool dt, int64_t parameters, int64_t boundary_kinds, bool tau, uint64_t seed) {
-  const auto add = [&](std::unique_ptr<Linear>& slot, const std::string& name, int64_t in, double gain = 1.0) {
-    slot = std::make_unique<Linear>(in, dim, seed, "condition." + name, Role::embedding, gain);
+  const auto add = [&](std::unique_ptr<Linear>& slot, const std::string& name, int64_t in, double gain = 1.0, double bias_gain = 0.0) {
+    slot = std::make_unique<Linear>(in, dim, seed, "condition." + name, Role::embedding, gain, bias_gain);
     add_child(name, *slot);
   };
   if (dt) add(dt_, "dt", 2 * kFrequencies);
-  if (parameters > 0) add(params_, "params", parameters * (1 + 2 * kFrequencies));
+  // Values, not sinusoids of them: with frequencies up to 10 a network trained at six viscosities learned six networks, and its error
+  // at a seventh between them was ten times that of one trained there.
+  if (parameters > 0) add(params_, "params", parameters, 1.0, 1.0);
   if (boundary_kinds > 0) add(boundary_, "boundary", boundary_kinds);
   if (tau) {
     add(tau_, "tau", 2 * kFrequencies);
@@ -35,10 +37,7 @@ Tensor ConditionEmbedding::operator()(const Condition& c, int64_t batch, const a
   Tensor sum;
   const auto add = [&](const Tensor& t) { sum = sum.defined() ? sum + t : t; };
   if (dt_ && c.dt.defined()) add((*dt_)(sinusoidal(at::log(as(c.dt).clamp_min(1e-12)), kFrequencies, 10.0)));
-  if (params_ && c.params.defined()) {
-    const Tensor p = as(c.params);
-    add((*params_)(at::cat({p, sinusoidal(p, kFrequencies, 10.0).reshape({batch, -1})}, -1)));
-  }
+  if (params_ && c.params.defined()) add((*params_)(as(c.params)));
   if (boundary_ && c.boundary.defined()) add((*boundary_)(as(c.boundary)));
   if (tau_ && c.tau.defined()) add((*tau_)(sinusoidal(as(c.tau), kFrequencies, 100.0)));
   if (step_ && c.step.defined()) add((*step_)(sinusoidal(as(c.step), kFrequencies, 10.0)));

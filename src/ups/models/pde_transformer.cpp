@@ -10,29 +10,10 @@
 #include "ups/models/fused_ops.h"
 #include "ups/models/gelu.h"
 #include "ups/models/path_probe.h"
+#include "ups/models/pdet_block.h"
 
 namespace ups::models {
 namespace {
-
-// Attention over the channels of one position (separate channel mode).
-class ChannelAttention : public Module {
- public:
-  ChannelAttention(int64_t dim, int64_t heads, int64_t sequences, uint64_t seed, const std::string& key)
-      : heads_(heads), sequences_(sequences), qkv_(dim, 3 * dim, seed, key + ".qkv"), out_(dim, dim, seed, key + ".out", Role::hidden, 0.1) {
-    add_child("qkv", qkv_);
-    add_child("out", out_);
-  }
-  Tensor operator()(const Tensor& x) const {  // [N, B*S, D], sequences of a sample are neighbours
-    const int64_t n = x.size(0), rows = x.size(1) / sequences_, d = x.size(2);
-    const auto qkv = qkv_(x).view({n * rows, sequences_, 3, heads_, d / heads_}).permute({2, 0, 3, 1, 4}).unbind(0);
-    const Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-    return out_(y.transpose(1, 2).reshape(x.sizes()));
-  }
-
- private:
-  int64_t heads_, sequences_;
-  Linear qkv_, out_;
-};
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -51,99 +32,10 @@ int64_t padded_tokens(int64_t cells, int64_t patch, int64_t levels, int64_t wind
 
 }  // namespace
 
-struct PdeTransformer::Block : Module {
-  Block(const PdeTransformerConfig& c, const TokenGrid& grid, bool finest, int64_t index, int64_t sequences, const std::string& key)
-      : normalise(c.normalise) {
-    using Mixing = PdeTransformerConfig::Mixing;
-    if (c.conditioned()) {
-      modulation = std::make_unique<Linear>(c.hidden, (c.mlp_ratio > 0 ? 6 : 3) * c.hidden, c.seed, key + ".modulation", Role::embedding, 0.0);
-      add_child("modulation", *modulation);
-    }
-    if (c.local_mixing != Mixing::none) {
-      conv = std::make_unique<TokenConv>(c.hidden, grid, c.seed, key + ".conv");
-      add_child("conv", *conv);
-    }
-    if (c.local_mixing == Mixing::spectral) {
-      spectral = std::make_unique<SpectralConv>(c.hidden, grid, c.modes, c.seed, key + ".spectral");
-      add_child("spectral", *spectral);
-    }
-    if (c.transport) {
-      transport = std::make_unique<Transport>(c.hidden, c.heads, grid, c.seed, key + ".transport");
-      add_child("transport", *transport);
-    }
-    if (c.attention_everywhere || !finest || c.local_mixing == Mixing::none) {
-      attention = std::make_unique<WindowAttention>(c.hidden, c.heads, grid, c.window, index % 2 == 1, c.seed, key + ".attention");
-      add_child("attention", *attention);
-    }
-    if (sequences > 1) {
-      channels = std::make_unique<ChannelAttention>(c.hidden, c.heads, sequences, c.seed, key + ".channels");
-      add_child("channels", *channels);
-    }
-    if (const auto width = static_cast<int64_t>(c.mlp_ratio * static_cast<double>(c.hidden)); width > 0) {
-      mlp_in = std::make_unique<Linear>(c.hidden, width, c.seed, key + ".mlp.0");
-      mlp_out = std::make_unique<Linear>(width, c.hidden, c.seed, key + ".mlp.2");
-      add_child("mlp.0", *mlp_in);
-      add_child("mlp.2", *mlp_out);
-    }
-    fusible = grid.size.size() == 1 && conv && !normalise && !modulation;
-  }
-
-  // m: shift, scale and gate of a branch; without a condition they are 0, 0 and 1.
-  Tensor prepared(const Tensor& x, const Tensor* m) const {
-    if (!m) return normalise ? at::layer_norm(x, {x.size(-1)}, {}, {}, fused::kNormEps) : x;
-    return normalise ? fused::modulated_norm(x, m[0], m[1]) : fused::modulated(x, m[0], m[1]);
-  }
-  Tensor joined(const Tensor& x, const Tensor* m, const Tensor& y) const {
-    if (!m) return x + y;
-    return fused::gated_add(x, normalise ? m[2] : 1 + m[2], y);
-  }
-
-  Tensor operator()(const Tensor& x, const Tensor& condition) const {  // condition [B', D], undefined when there is none
-    std::vector<Tensor> m;
-    if (modulation) m = (*modulation)(condition).chunk(mlp_in ? 6 : 3, -1);
-    const Tensor* const first = modulation ? m.data() : nullptr;
-    const Tensor* const second = modulation && mlp_in ? m.data() + 3 : nullptr;
-    const Tensor y = prepared(x, first);
-    Tensor mixed;
-    const auto add = [&](const Tensor& t) { mixed = mixed.defined() ? mixed + t : t; };
-    if (attention) add(probed("attention", (*attention)(y)));
-    if (channels) add(probed("channels", (*channels)(y)));
-    Tensor z;
-    if (fusible && fused::enabled(y) && !PathProbe::current()) {
-      z = fused::mixing_layer1d(y, branches(), mixed);
-    } else {
-      if (conv) add(probed("conv", (*conv)(y)));
-      if (spectral) add(probed("spectral", (*spectral)(y)));
-      if (transport) add(probed("transport", (*transport)(y)));
-      z = joined(x, first, normalise ? mixed : fused::gelu(mixed));
-    }
-    if (!mlp_in) return z;
-    return joined(z, second, probed("mlp", mlp(z, second)));
-  }
-  Tensor mlp(const Tensor& z, const Tensor* m) const { return (*mlp_out)(fused::gelu((*mlp_in)(prepared(z, m)))); }
-
-  fused::MixingBranches branches() const {
-    fused::MixingBranches b;
-    conv->lend(b);
-    if (spectral) spectral->lend(b);
-    if (transport) transport->lend(b);
-    return b;
-  }
-
-  bool normalise;
-  bool fusible = false;  // local branches, GELU and residual in one node
-  std::unique_ptr<TokenConv> conv;
-  std::unique_ptr<SpectralConv> spectral;
-  std::unique_ptr<Transport> transport;
-  std::unique_ptr<WindowAttention> attention;
-  std::unique_ptr<ChannelAttention> channels;
-  std::unique_ptr<Linear> mlp_in, mlp_out, modulation;
-};
-
 struct PdeTransformer::Level : Module {
   using Module::add_child;
   TokenGrid grid;
-  std::vector<std::unique_ptr<Block>> down_blocks, up_blocks;
+  std::vector<std::unique_ptr<PdetBlock>> down_blocks, up_blocks;
   std::unique_ptr<Linear> merge, split;  // to and from the next coarser level; null at the bottleneck
 
   Tensor to_coarse(const Tensor& x) const {
@@ -210,10 +102,10 @@ PdeTransformer::PdeTransformer(PdeTransformerConfig config) : config_(std::move(
     auto level = std::make_unique<Level>();
     level->grid = grid;
     const std::string key = "levels." + std::to_string(l);
-    const auto blocks = [&](std::vector<std::unique_ptr<Block>>& list, const std::string& side) {
+    const auto blocks = [&](std::vector<std::unique_ptr<PdetBlock>>& list, const std::string& side) {
       for (int64_t j = 0; j < c.depths[static_cast<size_t>(l)]; ++j) {
         const std::string name = side + "." + std::to_string(j);
-        list.push_back(std::make_unique<Block>(c, grid, l == 0, j, sequences_, key + "." + name));
+        list.push_back(std::make_unique<PdetBlock>(c, grid, l == 0, j, sequences_, key + "." + name));
         level->add_child(name, *list.back());
       }
     };
