@@ -26,6 +26,10 @@ test "$(grep -c 'validation .* after' second.err)" -eq 1
 compare --cpu-seconds 0.3 > third.txt 2> third.err
 test "$(grep -c 'validation .* after' third.err || true)" -eq 0
 diff <(grep '^| ' second.txt) <(grep '^| ' third.txt)
+# An opponent with a context beside one without, over the same frames.
+printf 'data: {initial_step: 2}\noperator: {context: 2, fno: {modes: 8}}\n' > short.yaml
+"$bin/ups-eval" compare ours.yaml fno_pdebench=ours.yaml+"$source_dir/configs/opponents/fno_pdebench.yaml"+short.yaml --out cmp3 --seeds 1 --lr-factors 1 --cpu-seconds 0.5 > context.txt
+grep -q '^| fno_pdebench | [0-9]* | adam lr 0.001' context.txt
 refused() {
   local status=0
   "$@" > /dev/null 2> refused.err || status=$?

@@ -42,6 +42,15 @@ Tensor channel_scale(const std::vector<double>& values, size_t axes) {
   return t.view(shape);
 }
 
+Tensor seen_frames(const Tensor& fields, int64_t last, int64_t context) {
+  return context == 1 ? fields.select(1, last) : fields.narrow(1, last - context + 1, context).flatten(1, 2);
+}
+
+Tensor slide(const Tensor& seen, const Tensor& next) {
+  const int64_t kept = seen.size(1) - next.size(1);
+  return kept == 0 ? next : at::cat({seen.narrow(1, next.size(1), kept), next}, 1);
+}
+
 FieldOperator::FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state,
                              const std::vector<int64_t>& conserved)
     : net_(std::move(net)), predict_state_(predict_state) {
@@ -53,8 +62,13 @@ FieldOperator::FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<
   kept_ = add_buffer("conserved", channel_scale(kept, axes));
 }
 
-Tensor FieldOperator::change(const Tensor& z, const Condition& condition) const {
-  const Tensor f = net_->forward(z, condition).to(z.scalar_type());
+Tensor FieldOperator::newest(const Tensor& seen) const {
+  const int64_t channels = scale_.size(1);
+  return seen.size(1) == channels ? seen : seen.narrow(1, seen.size(1) - channels, channels);
+}
+
+Tensor FieldOperator::change(const Tensor& seen, const Condition& condition) const {
+  const Tensor z = newest(seen), f = net_->forward(seen, condition).to(seen.scalar_type());
   const Tensor change = predict_state_ ? (f - z) / scale_ : f;
   if (!kept_.defined()) return change;
   std::vector<int64_t> space;
@@ -62,7 +76,9 @@ Tensor FieldOperator::change(const Tensor& z, const Condition& condition) const 
   return change - kept_ * change.mean(space, true);
 }
 
-Tensor FieldOperator::step(const Tensor& z, const Condition& condition) const { return z + scale_ * change(z, condition); }
+Tensor FieldOperator::step(const Tensor& seen, const Condition& condition) const {
+  return newest(seen) + scale_ * change(seen, condition);
+}
 
 Corrector::Corrector(std::unique_ptr<FieldModel> net, const std::vector<double>& residual_rms, const std::vector<double>& delta_rms,
                      size_t axes)

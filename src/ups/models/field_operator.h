@@ -10,18 +10,26 @@ namespace ups::models {
 // Tensor [1, C, 1(, 1)] that scales fields of the given number of space axes, from C values.
 Tensor channel_scale(const std::vector<double>& values, size_t axes);
 
-// z(t + dt) = z + s * f(z): s is the RMS change of one step per channel, so an untouched head means persistence.
+// What a network with a context sees: frames last - context + 1 .. last of fields [B, T, C, X..] as channels, oldest first,
+// [B, context C, X..].
+Tensor seen_frames(const Tensor& fields, int64_t last, int64_t context);
+// The same one step later: without the oldest frame, with the next one [B, C, X..] at the end.
+Tensor slide(const Tensor& seen, const Tensor& next);
+
+// z(t + dt) = z + s * f(z): s is the RMS change of one step per channel, so an untouched head means persistence. A network with a
+// context gets all of seen_frames; z is the newest.
 class FieldOperator : public Module {
  public:
   // delta_rms per channel; predict_state: the network gives the next state itself instead of the change; conserved: channels whose
   // spatial mean a step keeps (to rounding).
   FieldOperator(std::unique_ptr<FieldModel> net, const std::vector<double>& delta_rms, size_t axes, bool predict_state = false,
                 const std::vector<int64_t>& conserved = {});
-  Tensor step(const Tensor& z, const Condition& condition) const;   // [B, C, X..] -> [B, C, X..], fp32 sum
-  Tensor change(const Tensor& z, const Condition& condition) const; // (z' - z) / s
+  Tensor step(const Tensor& seen, const Condition& condition) const;   // [B, context C, X..] -> [B, C, X..], fp32 sum
+  Tensor change(const Tensor& seen, const Condition& condition) const; // (z' - z) / s
   const Tensor& scale() const { return scale_; }
 
  private:
+  Tensor newest(const Tensor& seen) const;
   std::unique_ptr<FieldModel> net_;
   Tensor scale_;
   Tensor kept_;  // like scale_: 1 for conserved channels, else 0; undefined without any

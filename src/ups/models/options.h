@@ -130,6 +130,7 @@ struct OperatorOptions {
   FnoOptions fno;
   UnetOptions unet;
   std::optional<int64_t> latent_dim;
+  int64_t context = 1;
   std::string predict = "delta";
   std::vector<std::string> conserve;
 
@@ -148,6 +149,7 @@ struct OperatorOptions {
     v("fno", s.fno, {.doc = "sizes of the Fourier neural operator"});
     v("unet", s.unet, {.doc = "sizes of the U-Net"});
     v("latent_dim", s.latent_dim, {.doc = "must equal latent.dim when given", .min = 1, .max = 4096});
+    v("context", s.context, {.doc = "frames that the operator sees, at most data.initial_step", .min = 1, .max = 256});
     v("predict", s.predict, {.doc = "the change of the state over a step, or the state itself", .choices = {"delta", "state"}});
     v("conserve", s.conserve, {.doc = "channels whose spatial mean a step must not change"});
   }

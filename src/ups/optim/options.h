@@ -17,6 +17,7 @@ struct SchedulerOptions {
   std::string interval = "auto";  // what i counts: epoch | step; see counts_steps()
   // steplr
   int64_t step_size = 1;
+  double step_fraction = 0;
   double gamma = 0.5;
   // cosineannealinglr; eta_min also ends warmup_cosine
   int64_t t_max = 10;
@@ -56,6 +57,8 @@ struct SchedulerOptions {
       {.doc = "what the schedule counts; auto = step for linear, warmup_cosine and wsd, else epoch",
        .choices = {"auto", "epoch", "step"}});
     v("step_size", s.step_size, {.doc = "steplr: intervals between decays", .min = 1, .max = 1e12});
+    v("step_fraction", s.step_fraction,
+      {.doc = "steplr: the same as a fraction of the total length; above 0 it rules instead of step_size", .min = 0, .max = 1});
     v("gamma", s.gamma, {.doc = "steplr: factor of one decay", .min = 0, .max = 10, .open_min = true});
     v("t_max", s.t_max, {.doc = "cosineannealinglr: half period, in intervals", .min = 1, .max = 1e12});
     v("eta_min", s.eta_min, {.doc = "cosineannealinglr, warmup_cosine: smallest rate, absolute", .min = 0, .max = 100});

@@ -60,11 +60,12 @@ double LrSequence::at(int64_t i) {
     }
     const bool cosine = o.name == "cosineannealinglr";
     const double t = static_cast<double>(o.t_max);
+    const int64_t step = o.step_fraction > 0 ? std::max<int64_t>(1, length_or(0, o.step_fraction, total_)) : o.step_size;
     while (position_ < i) {
       const int64_t k = ++position_;
       const double x = static_cast<double>(k);
       if (!cosine) {
-        if (k % o.step_size == 0) recursive_ *= o.gamma;
+        if (k % step == 0) recursive_ *= o.gamma;
       } else if ((k - 1 - o.t_max) % (2 * o.t_max) == 0) {
         recursive_ += (base_ - o.eta_min) * (1 - std::cos(kPi / t)) / 2;
       } else {

@@ -25,13 +25,13 @@ std::vector<int64_t> field_shape(const FieldSpace& s, int64_t batch, int64_t cha
   return shape;
 }
 
-// Physical values -> normalised tensor.
-Tensor normalised(const FieldSpace& s, std::span<const float> values, int64_t batch, bool coeff) {
+// Physical values -> normalised tensor; several frames become channels.
+Tensor normalised(const FieldSpace& s, std::span<const float> values, int64_t batch, bool coeff, int64_t frames = 1) {
   const int64_t channels = coeff ? s.info().coeff_channels : s.info().channels;
   std::vector<float> copy(values.begin(), values.end());
   if (coeff) s.normalizer.apply_coeff(copy, channels, s.info().cells());
   else s.normalizer.apply(copy, channels, s.info().cells());
-  Tensor t = at::empty(field_shape(s, batch, channels), at::kFloat);
+  Tensor t = at::empty(field_shape(s, batch, frames * channels), at::kFloat);
   std::copy(copy.begin(), copy.end(), t.data_ptr<float>());
   return t.to(s.device);
 }
@@ -83,20 +83,21 @@ void over_samples(int64_t n, Work work) {
   for (auto& p : parts) p.get();
 }
 
-// next(z, condition, trajectory, step, member) on normalised fields.
+// next(z, condition, trajectory, step, member) on normalised fields; z: models::seen_frames with that context.
 template <class Next>
-EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochastic, Next next) {
+EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochastic, Next next, int64_t context = 1) {
   EvalModel m;
   m.name = std::move(name);
   m.nfe = nfe;
   m.stochastic = stochastic;
-  m.predict = [&s, next](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
+  m.context = context;
+  m.predict = [&s, next, context](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
                          std::span<float> out) {
     const size_t frame = static_cast<size_t>(s.info().channels * s.info().cells());
     over_samples(static_cast<int64_t>(trajectory.size()), [&](int64_t first, int64_t count) {
       const auto ids = trajectory.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-      const size_t begin = static_cast<size_t>(first) * frame, size = static_cast<size_t>(count) * frame;
-      const Tensor z = normalised(s, in.subspan(begin, size), count, false);
+      const size_t begin = static_cast<size_t>(first) * frame, size = static_cast<size_t>(count) * frame, frames = static_cast<size_t>(context);
+      const Tensor z = normalised(s, in.subspan(frames * begin, frames * size), count, false, context);
       physical_out(s, next(z, condition_for(s, ids), ids, step, member), out.subspan(begin, size));
     });
   };
@@ -126,12 +127,13 @@ std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train
   if (!trained) return out;
   const auto op = best_operator(c, s, *trained);
   using Ids = std::span<const int64_t>;
-  out.push_back(transient(s, "operator", 1, false, [op](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return op->step(z, k); }));
-  if (const auto control = load_trained(store, "operator_equal_compute")) {
-    const auto longer = best_operator(c, s, *control);
-    out.push_back(transient(s, "operator_equal_compute", 1, false,
-                            [longer](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return longer->step(z, k); }));
-  }
+  const auto alone = [&](const char* name, const std::shared_ptr<models::FieldOperator>& model) {
+    const auto next = [model](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return model->step(z, k); };
+    out.push_back(transient(s, name, 1, false, next, c.op.context));
+  };
+  alone("operator", op);
+  if (const auto control = load_trained(store, "operator_equal_compute")) alone("operator_equal_compute", best_operator(c, s, *control));
+  if (c.op.context > 1) return out;  // correctors of an earlier operator know one frame
   const auto options = corrector_options(c, s.info());
   const bool mean = choice.corrector_mode == "all" || choice.corrector_mode == "mean";
   const bool sample = choice.corrector_mode == "all" || choice.corrector_mode == "sample" || choice.corrector_mode == "ensemble_mean";

@@ -56,6 +56,10 @@ class SetEvaluator {
     models_.insert(models_.end(), models.begin(), models.end());
     for (const EvalModel& m : models_) {
       assert(is_safe_name(m.name));
+      if (!info_.steady && m.context > in_.initial_step)
+        throw usage_error("data.initial_step", fmt::format("{} is below the {} frames that {} sees", in_.initial_step, m.context, m.name),
+                          fmt::format("choose {} or more", m.context));
+      history_ = std::max(history_, info_.steady ? 0 : m.context);
       accumulators_.emplace_back(m, in_, layout_, info_, times_from_context_);
     }
   }
@@ -139,7 +143,8 @@ class SetEvaluator {
   int64_t chunk_size() const {
     const bool stochastic = std::any_of(models_.begin(), models_.end(), [](const EvalModel& m) { return m.stochastic; });
     const auto per_trajectory =
-        static_cast<int64_t>(layout_.sample() * sizeof(float)) * (6 + (stochastic ? in_.ensemble : 1)) + static_cast<int64_t>(coeff_);
+        static_cast<int64_t>(layout_.sample() * sizeof(float)) * (6 + (stochastic ? in_.ensemble : 1)) +
+        std::max<int64_t>(0, history_ - 1) * static_cast<int64_t>(frame_ * sizeof(float)) + static_cast<int64_t>(coeff_);
     int64_t n = std::clamp<int64_t>(in_.memory_budget / per_trajectory, 1, scores_.samples);
     if (n > in_.batch) n -= n % in_.batch;  // PDEBench's batches stay whole
     return n;
@@ -147,19 +152,20 @@ class SetEvaluator {
 
   void evaluate_chunk(int64_t first, int64_t n) {
     const auto count = static_cast<size_t>(n);
-    const size_t frames = static_cast<size_t>(layout_.frames), window = (frames + 1) * frame_;
+    const size_t before = static_cast<size_t>(history_) * frame_;
     truth_.resize(count * layout_.sample());
+    seen_.resize(count * before);
     context_.resize(info_.steady ? 0 : count * frame_);
     coeffs_.resize(count * coeff_);
     trajectories_.assign(members_.begin() + first, members_.begin() + first + n);
-    std::vector<float> buffer(info_.steady ? layout_.sample() : window);
+    std::vector<float> buffer(before + layout_.sample());
     for (size_t b = 0; b < count; ++b) {
       const int64_t trajectory = trajectories_[b];
-      const size_t skip = info_.steady ? 0 : 1;  // the context frame
-      in_.data.read(trajectory, scores_.initial_step - static_cast<int64_t>(skip), layout_.frames + static_cast<int64_t>(skip), buffer);
-      std::copy_n(buffer.begin(), skip * frame_, context_.begin() + static_cast<std::ptrdiff_t>(skip * b * frame_));
-      std::copy(buffer.begin() + static_cast<std::ptrdiff_t>(skip * frame_), buffer.end(),
-                truth_.begin() + static_cast<std::ptrdiff_t>(b * layout_.sample()));
+      in_.data.read(trajectory, scores_.initial_step - history_, history_ + layout_.frames, buffer);
+      const auto first_predicted = buffer.begin() + static_cast<std::ptrdiff_t>(before);
+      std::copy(buffer.begin(), first_predicted, seen_.begin() + static_cast<std::ptrdiff_t>(b * before));
+      if (!info_.steady) std::copy_n(first_predicted - static_cast<std::ptrdiff_t>(frame_), frame_, &context_[b * frame_]);
+      std::copy(first_predicted, buffer.end(), truth_.begin() + static_cast<std::ptrdiff_t>(b * layout_.sample()));
       if (coeff_ > 0) in_.data.read_coeff(trajectory, std::span<float>(coeffs_).subspan(b * coeff_, coeff_));
     }
     if (file_ != nullptr) {
@@ -200,20 +206,24 @@ class SetEvaluator {
   void predict_batch(size_t index, size_t start, size_t b, size_t member, size_t members, bool rollout) {
     const EvalModel& model = models_[index];
     const size_t frames = static_cast<size_t>(layout_.frames), sample = layout_.sample();
-    input_.resize(info_.steady ? 0 : b * frame_);
+    const size_t before = static_cast<size_t>(history_), context = info_.steady ? 0 : static_cast<size_t>(model.context);
+    input_.resize(b * context * frame_);
     output_.resize(b * frame_);
     const auto coeff = std::span<const float>(coeffs_).subspan(start * coeff_, b * coeff_);
     const auto ids = std::span<const int64_t>(trajectories_).subspan(start, b);
     for (size_t t = 0; t < frames; ++t) {
-      for (size_t k = 0; k < b && !info_.steady; ++k) {
-        const float* from = t == 0     ? &context_[(start + k) * frame_]
-                            : rollout ? &output_[k * frame_]
-                                      : &truth_[(start + k) * sample + (t - 1) * frame_];
-        std::copy_n(from, frame_, &input_[k * frame_]);
+      for (size_t k = 0; k < b; ++k) {
+        for (size_t j = 0; j < context; ++j) {
+          const size_t at = before + t - context + j;  // counted from the first frame of seen_
+          const float* from = at < before ? &seen_[((start + k) * before + at) * frame_]
+                              : rollout   ? &prediction_[((start + k) * members + member) * sample + (at - before) * frame_]
+                                          : &truth_[(start + k) * sample + (at - before) * frame_];
+          std::copy_n(from, frame_, &input_[(k * context + j) * frame_]);
+        }
       }
-      const auto before = std::chrono::steady_clock::now();
+      const auto started = std::chrono::steady_clock::now();
       model.predict(input_, coeff, ids, scores_.initial_step + static_cast<int64_t>(t), static_cast<int64_t>(member), output_);
-      accumulators_[index].add_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count(), b);
+      accumulators_[index].add_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(), b);
       for (size_t k = 0; k < b; ++k) {
         std::copy_n(&output_[k * frame_], frame_, &prediction_[((start + k) * members + member) * sample + t * frame_]);
       }
@@ -226,10 +236,11 @@ class SetEvaluator {
   PredictionsFile* file_;
   Layout layout_;
   size_t cells_ = 0, frame_ = 0, coeff_ = 0;  // values per frame and per coefficient field
+  int64_t history_ = 0;                       // frames before the first predicted one that some model sees
   std::vector<double> times_from_context_;
   std::vector<EvalModel> models_;
   std::vector<ModelAccumulator> accumulators_;
-  std::vector<float> climatology_, truth_, context_, coeffs_, prediction_, input_, output_;
+  std::vector<float> climatology_, truth_, seen_, context_, coeffs_, prediction_, input_, output_;  // seen_ [n, history_, C, cells]; context_: its last frame
   std::vector<int64_t> trajectories_;
   SetScores scores_;
 };

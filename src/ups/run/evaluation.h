@@ -20,13 +20,14 @@ namespace ups::run {
 // One row of the table. Known names get sentences in the verdict: operator, operator_equal_compute, corrector_mean,
 // corrector_sample, student_1step, student_2step, steady_prior, steady_prior_sample.
 struct EvalModel {
-  // in: [B, C, cells] physical, empty for steady sets; coeff: [B, Cc, cells] physical, empty when the set has none;
+  // in: [B, context, C, cells] physical, oldest frame first, empty for steady sets; coeff: [B, Cc, cells] physical, empty when the set has none;
   // trajectory: [B] indices into the data set (PDE parameters, keyed noise); step: index of the frame to predict (0 for
   // steady sets); member: 0 for deterministic models; out: [B, C, cells] physical.
   using Predict = std::function<void(std::span<const float> in, std::span<const float> coeff, std::span<const int64_t> trajectory,
                                      int64_t step, int64_t member, std::span<float> out)>;
   std::string name;
   int nfe = 1;              // network evaluations per frame
+  int64_t context = 1;      // frames that it sees
   bool stochastic = false;  // run for every member; errors are those of the ensemble mean
   Predict predict;
 };
@@ -96,8 +97,9 @@ class PredictionsFile;  // run/predictions.h
 // Channels whose spatial mean the equation keeps; all channels for a family that is not known.
 std::vector<int64_t> conserved_channels(const data::SetInfo& info);
 
-// Runs persistence, climatology and every model over the split: one-step from true frames, rollout from the last context frame
-// alone. Exit 2 when `where` names no parameter or leaves no trajectory. Trajectories are processed in chunks of at most memory_budget. Throws Error (exit 2) when initial_step leaves no frame.
+// Runs persistence, climatology and every model over the split: one-step from true frames, rollout from the last EvalModel::context
+// frames before frame initial_step. Exit 2 when `where` names no parameter or leaves no trajectory. Trajectories are processed in
+// chunks of at most memory_budget. Throws Error (exit 2) when initial_step leaves no frame, or a model sees more frames than that.
 SetScores evaluate_set(const EvalInput& input, const std::vector<EvalModel>& models, PredictionsFile* predictions = nullptr);
 
 }  // namespace ups::run

@@ -21,9 +21,9 @@ struct Errors {
   double one_step = 0, rollout = 0;
 };
 
-Errors errors_of(const models::FieldOperator& op, stages::FieldSpace& space, const stages::HeldOut& held_out, models::PathProbe& probe) {
+Errors errors_of(const models::FieldOperator& op, stages::FieldSpace& space, const stages::HeldOut& held_out, int64_t context, models::PathProbe& probe) {
   const models::PathProbe::Scope scope(probe);
-  const auto s = stages::score_rollout(space, held_out, [&](const at::Tensor& z) { return op.step(z, held_out.condition); });
+  const auto s = stages::score_rollout(space, held_out, [&](const at::Tensor& z) { return op.step(z, held_out.condition); }, context);
   return {s.one_step, s.rollout};
 }
 
@@ -44,7 +44,7 @@ int run_paths(const PathsArgs& args, const std::string& command_line) {
   const auto op = best_operator(c, space, require_trained(session.store, "operator", "ups-eval paths"));
   const auto held_out = stages::hold_out(space, args.split == "test" ? data::Split::test : data::Split::val, stages::kValidationTrajectories, c.data.initial_step);
   models::PathProbe whole;
-  const Errors all = errors_of(*op, space, held_out, whole);
+  const Errors all = errors_of(*op, space, held_out, c.op.context, whole);
   double total = 0;
   for (const auto& [path, size] : whole.size) total += size;
   nlohmann::json report = {{"split", args.split}, {"one_step", all.one_step}, {"rollout", all.rollout}, {"paths", nlohmann::json::object()}};
@@ -53,7 +53,7 @@ int run_paths(const PathsArgs& args, const std::string& command_line) {
   for (const auto& [path, size] : whole.size) {
     models::PathProbe probe;
     probe.left_out = {path};
-    const Errors e = errors_of(*op, space, held_out, probe);
+    const Errors e = errors_of(*op, space, held_out, c.op.context, probe);
     table += fmt::format("{:<12} {:>5.0f}% {:>18.3g} {:>18.3g}\n", path, 100 * size / total, e.one_step, e.rollout);
     report["paths"][path] = {{"share", size / total}, {"one_step_without", e.one_step}, {"rollout_without", e.rollout}};
   }

@@ -29,6 +29,10 @@ std::vector<std::string> stages_of(const RunConfig& config, const std::string& s
     const auto after = std::find(keys.begin(), keys.end(), "diff_residual");
     if (after != keys.end()) keys.insert(after + 1, "operator_equal_compute");
   }
+  for (const auto& key : keys)
+    if ((key == "diff_residual" || key == "consistency_distill") && config.op.context > 1)
+      throw usage_error("operator.context", fmt::format("is {}, but stage {} corrects an operator that sees one frame", config.op.context, key),
+                        "use --stage operator, or set operator.context: 1");
   return keys;
 }
 

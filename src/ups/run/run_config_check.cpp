@@ -59,6 +59,7 @@ void Checker::notice(const std::string& path, const std::string& text) {
 void Checker::run() {
   data(c_.data, "data");
   if (c_.stages.steady_prior.data) data(*c_.stages.steady_prior.data, "stages.steady_prior.data");
+  context();
   latent();
   pdet(c_.op.pdet, operator_pdet(c_), "operator.pdet");
   if (c_.diffusion.pdet) pdet(*c_.diffusion.pdet, diffusion_pdet(c_), "diffusion.pdet");
@@ -98,6 +99,16 @@ void Checker::data(const data::DataOptions& d, const std::string& path) {
   if (d.normalization == "reference" && !uses_reference(c_))
     notice(path + ".normalization",
            path + ".normalization reference is for comparisons with UPS only: one mean and std per file and split");
+}
+
+void Checker::context() {
+  const int64_t stride = c_.training.time_stride, frames = (c_.data.initial_step + stride - 1) / stride;
+  if (c_.op.context > frames)
+    error("operator.context", "operator.context " + std::to_string(c_.op.context) + " is more than the " + std::to_string(frames) +
+                                  " frames that data.initial_step gives the model",
+          "raise data.initial_step, or lower operator.context");
+  if (c_.op.context > 1 && c_.stages.op.objective == "reference")
+    error("operator.context", "stages.operator.objective reference sees one frame", "set operator.context: 1");
 }
 
 void Checker::latent() {

@@ -36,6 +36,7 @@ class Checker {
   void notice(const std::string& path, const std::string& text);
   bool selected(const std::string& stage) const { return stage_ == "all" || stage_ == stage; }
   void data(const data::DataOptions& d, const std::string& path);
+  void context();
   void latent();
   void pdet(const models::PdetOptions& given_sizes, const models::PdetOptions& p, const std::string& path);
   void later_values();

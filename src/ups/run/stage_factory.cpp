@@ -45,7 +45,7 @@ std::vector<int64_t> named_channels(const std::vector<std::string>& names, const
 }  // namespace
 
 std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const stages::FieldSpace& space, uint64_t seed) {
-  stages::NetSpec spec{space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
+  stages::NetSpec spec{c.op.context * space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
   auto net = stages::build_net(space, spec, net_options(c, c.op.architecture(), operator_pdet(c), c.data.patch_size));
   auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state",
                                                     named_channels(c.op.conserve, "operator.conserve", space.info()));
@@ -92,7 +92,7 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   const int64_t initial_step = c.data.initial_step;
   const std::string objective = stage_objective(c, config_key(key));
   if (objective == "reference") return build_reference_stage(c, key, space, store);
-  if (objective != "default" && objective != "flow" && objective != "shortcut")
+  if (objective != "default" && objective != "mse" && objective != "flow" && objective != "shortcut")
     throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
   BuiltStage built;
   if (key == "steady_prior") {
@@ -109,7 +109,7 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
     throw data_error(space.info().name, "stage " + key + " needs at least 2 frames, the set is steady", "use it for steady_prior only");
   if (key == "operator" || key == "operator_equal_compute") {
     stages::OperatorLossOptions o{c.stages.op.rollout, c.training.lambda_spectral, c.training.lambda_relative, c.training.lambda_rollout,
-                                  c.training.rollout_horizon};
+                                  c.training.rollout_horizon, c.op.context, objective == "mse"};
     auto stage = std::make_unique<stages::FieldOperatorStage>(space, build_operator(c, space, seed), o, initial_step, key);
     built.window = stage->window();
     built.stage = std::move(stage);

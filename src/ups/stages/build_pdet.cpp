@@ -51,7 +51,10 @@ std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, c
   c.mlp_ratio = o.mlp_ratio;
   c.modes = o.modes;
   c.transport = o.transport;
-  c.linear_path = o.linear_path && !spec.steady && spec.in_channels == spec.out_channels;
+  const bool operator_net = !spec.steady && !spec.condition_tau;
+  if (o.linear_path && operator_net && spec.in_channels != spec.out_channels)
+    throw usage_error("operator.pdet.linear_path", "maps one frame to one frame, found a network that sees several", "remove it or operator.context");
+  c.linear_path = o.linear_path && operator_net;
   using Mixing = models::PdeTransformerConfig::Mixing;
   c.local_mixing = o.local_mixing == "none" ? Mixing::none : o.local_mixing == "conv3" ? Mixing::conv3 : Mixing::spectral;
   c.patch = options.patch.value_or(default_patch(info.grid, c.local_mixing == Mixing::spectral));

@@ -102,7 +102,7 @@ struct RolloutOptions {
     v("mode", s.mode,
       {.doc = "none = one step; noise on the input; pushforward = no gradient through earlier steps; unroll = full gradient",
        .choices = {"none", "noise", "pushforward", "unroll"}});
-    v("steps", s.steps, {.doc = "steps of pushforward and unroll", .min = 1, .max = 64});
+    v("steps", s.steps, {.doc = "steps of pushforward and unroll; 0 = to the end: a sample is a whole trajectory", .min = 0, .max = 64});
     v("start_frac", s.start_frac, {.doc = "share of the updates before the mode starts", .min = 0, .max = 1});
     v("noise", s.noise, {.doc = "mode noise: standard deviation, in units of the normalised state", .min = 0, .max = 10});
   }
@@ -115,7 +115,9 @@ struct OperatorStage : StageCommon {
   static void fields(Self& s, V& v) {
     StageCommon::fields(s, v);
     v("objective", s.objective,
-      {.doc = "default = squared error in units of the one-step change (1 = persistence); reference = UPS's loss and head", .choices = {"default", "reference"}});
+      {.doc = "default = error relative to the state, mean over steps, in units of persistence; mse = sum over steps of the mean squared error of the normalised state; "
+              "reference = UPS's loss and head",
+       .choices = {"default", "mse", "reference"}});
     v("spectral_loss", s.spectral_loss,
       {.doc = "form of lambda_spectral: binned log energy of decoded fields, or UPS's", .choices = {"binned", "reference"}});
     v("rollout", s.rollout, {.doc = "training on the model's own states"});

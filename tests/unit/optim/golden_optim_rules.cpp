@@ -269,6 +269,16 @@ TEST_CASE("schedules equal Python's in every bit") {
   CHECK(compared > 1500);
 }
 
+TEST_CASE("steplr by a fraction of the length decays where the step size in intervals does") {
+  optim::SchedulerOptions steps, share;
+  steps.name = share.name = "steplr";
+  steps.step_size = 20;
+  share.step_fraction = 0.2;
+  optim::LrSequence a(steps, 0.3, 100), b(share, 0.3, 100);
+  for (int64_t i = 0; i < 100; ++i) CHECK(a.at(i) == b.at(i));
+  CHECK(optim::lr_at(share, 1, 3, 4) == 0.125);  // one interval at least
+}
+
 TEST_CASE("plateau equals Python's in every bit") {
   const json file = load_json(folder() / "plateau.json");
   REQUIRE(file.at("cases").size() >= 20);

@@ -134,6 +134,32 @@ TEST_CASE("time-dependent set: rows have their analytic values", "[eval]") {
   CHECK(sample.at("nfe") == 8);
 }
 
+TEST_CASE("a model with a context gets frames in order: true ones for one step, its own in the rollout", "[eval]") {
+  test::MovingSines data;
+  EvalModel oldest;
+  oldest.name = "operator";
+  oldest.context = 3;
+  oldest.predict = [](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t, int64_t, std::span<float> out) {
+    REQUIRE(in.size() == trajectory.size() * 3 * 64);
+    for (size_t b = 0; b < trajectory.size(); ++b) std::copy_n(&in[b * 3 * 64], 64, &out[b * 64]);
+  };
+  EvalInput in = wave_input(data);
+  SECTION("scores") {
+    if (GENERATE(false, true)) in.memory_budget = 1 << 15;  // several chunks
+    const SetScores scores = evaluate_set(in, {oldest, shift_model("corrector_mean", 1)});
+    const auto rows = make_table({scores});
+    const auto apart = [](int t) { return std::sin(kPi * t / 32) + std::sin(2 * kPi * t / 32); };
+    CHECK(find(rows, "waves", "operator").at("one_step_nrmse") == Approx(apart(3)).epsilon(1e-5));
+    CHECK(find(rows, "waves", "operator").at("rollout_nrmse") == Approx((apart(3) + apart(6)) / 2).epsilon(1e-5));  // lags of 3, then 6
+    CHECK(find(rows, "waves", "corrector_mean").at("rollout_nrmse") < 1e-5);  // beside it, a model that sees one frame
+    CHECK(find(rows, "waves", "persistence").at("one_step_nrmse") == Approx(apart(1)).epsilon(1e-5));
+  }
+  SECTION("fewer frames than it sees") {
+    in.initial_step = 2;
+    CHECK_THROWS_WITH(evaluate_set(in, {oldest}), Catch::Contains("2 is below the 3 frames that operator sees"));
+  }
+}
+
 TEST_CASE("steady set: one column of errors, no rollout, warm start", "[eval]") {
   test::TinyDarcy data;
   data.faces_ = GENERATE(metrics::DarcyFaces::harmonic, metrics::DarcyFaces::arithmetic);
