@@ -114,25 +114,18 @@ std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace
 
 }  // namespace
 
-std::shared_ptr<models::FieldOperator> best_operator(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
-  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
-  std::shared_ptr<models::FieldOperator> op = build_operator(c, s, effective_seed(c));
-  op->load_state(t.weights(), t.path);
-  return op;
-}
-
 std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store, const EvalChoice& choice) {
   std::vector<EvalModel> out;
   const auto trained = load_trained(store, "operator");
   if (!trained) return out;
-  const auto op = best_operator(c, s, *trained);
+  const std::shared_ptr<models::FieldOperator> op = load_operator(c, s, *trained);
   using Ids = std::span<const int64_t>;
   const auto alone = [&](const char* name, const std::shared_ptr<models::FieldOperator>& model) {
     const auto next = [model](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) { return model->step(z, k); };
     out.push_back(transient(s, name, 1, false, next, c.op.context));
   };
   alone("operator", op);
-  if (const auto control = load_trained(store, "operator_equal_compute")) alone("operator_equal_compute", best_operator(c, s, *control));
+  if (const auto control = load_trained(store, "operator_equal_compute")) alone("operator_equal_compute", load_operator(c, s, *control));
   if (c.op.context > 1) return out;  // correctors of an earlier operator know one frame
   const auto options = corrector_options(c, s.info());
   const bool mean = choice.corrector_mode == "all" || choice.corrector_mode == "mean";

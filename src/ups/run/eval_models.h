@@ -14,8 +14,6 @@ struct EvalChoice {
   Sampler sampler;
 };
 
-// The operator with its best weights. Exit 4 when they belong to other data.
-std::shared_ptr<models::FieldOperator> best_operator(const RunConfig& config, stages::FieldSpace& space, const TrainedStage& trained);
 // Rows of the time-dependent set: operator, operator_equal_compute, corrector_mean, corrector_sample, student_1step.
 std::vector<EvalModel> transient_models(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store,
                                         const EvalChoice& choice);

@@ -10,8 +10,8 @@
 #include "ups/core/error.h"
 #include "ups/core/log.h"
 #include "ups/models/path_probe.h"
-#include "ups/run/eval_models.h"
 #include "ups/run/session.h"
+#include "ups/run/stage_factory.h"
 #include "ups/stages/operator_stage.h"
 
 namespace ups::run {
@@ -41,7 +41,7 @@ int run_paths(const PathsArgs& args, const std::string& command_line) {
   if (c.op.architecture() != "pdet_window")
     throw usage_error("ups-eval paths", "the run's operator is " + c.op.architecture(), "only pdet_window has paths to compare");
   auto& space = session.space("operator");
-  const auto op = best_operator(c, space, require_trained(session.store, "operator", "ups-eval paths"));
+  const auto op = load_operator(c, space, require_trained(session.store, "operator", "ups-eval paths"));
   const auto held_out = stages::hold_out(space, args.split == "test" ? data::Split::test : data::Split::val, stages::kValidationTrajectories, c.data.initial_step);
   models::PathProbe whole;
   const Errors all = errors_of(*op, space, held_out, c.op.context, whole);

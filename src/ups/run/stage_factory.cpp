@@ -6,6 +6,7 @@
 
 #include "ups/core/error.h"
 #include "ups/core/rng.h"
+#include "ups/core/text.h"
 #include "ups/run/reference_factory.h"
 #include "ups/stages/build.h"
 
@@ -13,14 +14,6 @@ namespace ups::run {
 namespace {
 
 constexpr int64_t kResidualTrajectories = 32;
-
-std::unique_ptr<models::FieldOperator> trained_operator(const RunConfig& c, const stages::FieldSpace& space, const TrainedStage& trained) {
-  require_same_data(trained, space.dataset->split_hash(), space.normalizer.hash());
-  auto op = build_operator(c, space, effective_seed(c));
-  op->load_state(trained.weights(c.training.semantics == "reference"), trained.path);
-  op->set_requires_grad(false);
-  return op;
-}
 
 stages::NetOptions net_options(const RunConfig& c, const std::string& architecture, models::PdetOptions pdet, std::optional<int64_t> patch) {
   return {architecture, std::move(pdet), c.op.fno, c.op.unet, c.latent.dim, patch};
@@ -32,11 +25,7 @@ std::vector<int64_t> named_channels(const std::vector<std::string>& names, const
   for (const auto& name : names) {
     const auto it = std::find(info.channel_names.begin(), info.channel_names.end(), name);
     if (it == info.channel_names.end())
-      throw usage_error(key, "the data have no channel '" + name + "'", "channels: " + [&] {
-        std::string all;
-        for (const auto& n : info.channel_names) all += (all.empty() ? "" : ", ") + n;
-        return all;
-      }());
+      throw usage_error(key, "the data have no channel '" + name + "'", "channels: " + join(info.channel_names, ", "));
     out.push_back(it - info.channel_names.begin());
   }
   return out;
@@ -50,6 +39,13 @@ std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const 
   auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state",
                                                     named_channels(c.op.conserve, "operator.conserve", space.info()));
   op->to(space.device);
+  return op;
+}
+
+std::unique_ptr<models::FieldOperator> load_operator(const RunConfig& c, const stages::FieldSpace& space, const TrainedStage& trained, bool prefer_raw) {
+  require_same_data(trained, space.dataset->split_hash(), space.normalizer.hash());
+  auto op = build_operator(c, space, effective_seed(c));
+  op->load_state(trained.weights(prefer_raw), trained.path);
   return op;
 }
 
@@ -116,7 +112,8 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
     return built;
   }
   const TrainedStage op = require_trained(store, "operator", key);
-  built.frozen_operator = trained_operator(c, space, op);
+  built.frozen_operator = load_operator(c, space, op, c.training.semantics == "reference");
+  built.frozen_operator->set_requires_grad(false);
   built.parents.push_back(op.lineage);
   const auto residuals = stages::hold_out(space, data::Split::val, kResidualTrajectories, 1);
   const double operator_error = stages::residual_relative(residuals, *built.frozen_operator);

@@ -12,6 +12,9 @@
 namespace ups::run {
 
 std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& config, const stages::FieldSpace& space, uint64_t seed);
+// The operator with the best weights of its stage, the average's unless prefer_raw. Exit 4 when they belong to other data.
+std::unique_ptr<models::FieldOperator> load_operator(const RunConfig& config, const stages::FieldSpace& space, const TrainedStage& trained,
+                                                     bool prefer_raw = false);
 // residual_rms may hold placeholders (1) when weights are loaded afterwards.
 std::unique_ptr<models::Corrector> build_corrector(const RunConfig& config, const stages::FieldSpace& space,
                                                    const std::vector<double>& residual_rms, uint64_t seed);
