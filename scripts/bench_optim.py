@@ -60,14 +60,14 @@ ZEROPOWER = {"A": zeropower_fp32, "B": muon_module._zeropower_via_newtonschulz}
 class Case:
     """One opponent on one census: the twin of Case in bench_optim.cpp."""
 
-    def __init__(self, census, kind):
+    def __init__(self, census, kind, device="cpu"):
         weights, gradients = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
         self.kind, self.params = kind, []
         for group in CENSUS[census].split(","):
             count, *shape = map(int, group.split("x"))
             for _ in range(count):
-                p = torch.nn.Parameter(torch.randn(shape, generator=weights).mul_(0.02))
-                p.grad = torch.randn(shape, generator=gradients).mul_(0.01)
+                p = torch.nn.Parameter(torch.randn(shape, generator=weights).mul_(0.02).to(device))
+                p.grad = torch.randn(shape, generator=gradients).mul_(0.01).to(device)
                 self.params.append(p)
         matrix = lambda p: sum(s > 1 for s in p.shape) >= 2
         first = self.params if kind in ("adamw", "grads") else [p for p in self.params if not matrix(p)]
@@ -76,9 +76,9 @@ class Case:
             self.muon = torch.optim.Muon([p for p in self.params if matrix(p)], lr=1e-3, weight_decay=0.03, momentum=0.95,
                                          adjust_lr_fn="match_rms_adamw")
         if kind == "grads":
-            self.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
-            self.scaler.scale(torch.ones(()))
-            self.up, self.half, self.two = False, torch.tensor(0.5), torch.tensor(2.0)
+            self.scaler = torch.amp.GradScaler(device, init_scale=1.0)
+            self.scaler.scale(torch.ones((), device=device))
+            self.up, self.half, self.two = False, torch.tensor(0.5, device=device), torch.tensor(2.0, device=device)
             self.limit = torch.nn.utils.get_total_norm([p.grad for p in self.params]).item()
 
     def step(self):
@@ -106,8 +106,8 @@ class Case:
 class Program:
     """bench_optim.cpp as a child process."""
 
-    def __init__(self, path):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")

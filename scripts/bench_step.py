@@ -136,17 +136,26 @@ def spectral_magnitude(x):
 
 
 class Trainer:
-    def __init__(self, bundle):
+    def __init__(self, bundle, device="cpu"):
         config = json.load(open(bundle + ".json"))["config"]
         tensors = read_safetensors(bundle + ".safetensors")
         self.t = config["training"]
         self.model = Operator(config)
         self.model.load_state_dict(read_safetensors(bundle + ".state.safetensors"))
-        self.z, self.dt, self.target = (tensors["input/" + n] for n in ("z", "dt", "target"))
+        self.model.to(device)
+        self.z, self.dt, self.target = (tensors["input/" + n].to(device) for n in ("z", "dt", "target"))
         self.forward = self.model
         self.params = list(self.model.parameters())
-        self.optimizer = torch.optim.AdamW(self.params, lr=self.t["lr"], weight_decay=self.t["weight_decay"], fused=True)
+        self.optimizers = [torch.optim.AdamW(self.params, lr=self.t["lr"], weight_decay=self.t["weight_decay"], fused=True)]
         self.ema = [p.detach().clone() for p in self.params]
+
+    def use_muon(self):
+        """torch.optim.Muon for every matrix, AdamW for the rest."""
+        rate, decay = self.t["lr"], self.t["weight_decay"]
+        matrices = [p for p in self.params if sum(s > 1 for s in p.shape) >= 2]
+        others = [p for p in self.params if sum(s > 1 for s in p.shape) < 2]
+        self.optimizers = [torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+                           torch.optim.AdamW(others, lr=rate, weight_decay=decay, fused=True)]
 
     def compiled(self):
         """The same training state behind a compiled forward and backward."""
@@ -155,13 +164,15 @@ class Trainer:
         return other
 
     def step(self):
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         out = self.forward(self.z, self.dt)
         loss = F.mse_loss(out, self.target)
         loss = loss + 0.05 * F.mse_loss(spectral_magnitude(out), spectral_magnitude(self.target))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.params, self.t["clip"], foreach=True)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.ema, self.params, 1 - self.t["ema_decay"])
         return loss

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: builds preset cuda, runs the optimizer and trainer tests on the device, trains and scores the
-# operator there, and writes a report. Needs no network: LibTorch comes from an installed `torch` >= 2.11 with CUDA, the other
+# On a machine with an NVIDIA GPU: builds preset cuda, runs the optimizer and trainer tests on the device (also under
+# compute-sanitizer), trains and scores the operator there, times the optimizers and the training step against Python's on the same GPU
+# with the kernels, copies and waits of each (scripts/bench_gpu.py), and writes a report. Needs no network: LibTorch comes from an installed `torch` >= 2.11 with CUDA, the other
 # libraries from UPS_DEPS_PREFIX (filled by scripts/bundle_deps.sh) or from the system.
 #   scripts/gpu_check.sh [--report FILE] [--torch FOLDER]      default: docs/gpu.md, the torch of python3
 #   UPS_DEPS_PREFIX=DIR   headers and libraries      CUDA_HOME=DIR   toolkit (default: nvcc's)
@@ -11,7 +12,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --report) report=${2:?}; shift 2 ;;
     --torch) torch=${2:?}; shift 2 ;;
-    -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "gpu_check.sh: unknown option '$1'; see scripts/gpu_check.sh --help" >&2; exit 2 ;;
   esac
 done
@@ -29,7 +30,7 @@ seconds() { local start; start=$(date +%s.%N); "$@" >> $log 2>&1; python3 -c "im
 step "build with $torch"
 cmake --preset cuda -DLibTorch_ROOT="$torch" -DCMAKE_CUDA_COMPILER="$(command -v "$nvcc")" -DCMAKE_CUDA_ARCHITECTURES=native \
   ${UPS_DEPS_PREFIX:+-DUPS_DEPS_PREFIX="$UPS_DEPS_PREFIX"} >> $log
-build_s=$(seconds ninja -C $build ups-train ups-eval ups-data test_device test_muon_small test_muon_cuda)
+build_s=$(seconds ninja -C $build ups-train ups-eval ups-data bench_optim bench_step test_device test_muon_small test_muon_cuda)
 
 step "tests on the device"
 tests=passed
@@ -39,7 +40,16 @@ done
 sanitizer="not installed"
 if command -v compute-sanitizer > /dev/null; then
   sanitizer=clean
-  compute-sanitizer --error-exitcode 9 $build/tests/test_muon_cuda >> $log 2>&1 || sanitizer="FINDINGS, see $log"
+  for name in test_muon_small test_muon_cuda test_device; do
+    UPS_TEST_DEVICE=cuda compute-sanitizer --error-exitcode 9 $build/tests/$name >> $log 2>&1 || sanitizer="FINDINGS in $name, see $log"
+  done
+fi
+
+step "optimizers and training step against Python"
+if ! PYTHONPATH="$(dirname "$torch")${PYTHONPATH:+:$PYTHONPATH}" python3 scripts/bench_gpu.py $build/bin/bench_optim $build/bin/bench_step \
+    --bundle tests/golden/ups/operator_golden --report build/gpu_bench.md >> $log 2>&1; then
+  echo "**Not measured against Python**: scripts/bench_gpu.py failed, see $log." > build/gpu_bench.md
+  tail -3 $log >&2
 fi
 
 step "operator on the GPU and on the CPU"
@@ -81,12 +91,14 @@ Written by \`scripts/gpu_check.sh\` on $(date -u +%F), commit $(git rev-parse --
 | LibTorch | $(python3 -c 'import torch; print(torch.__version__)' 2> /dev/null || basename "$torch") |
 | build of preset cuda | $build_s s |
 | tests on the device (test_muon_small, test_muon_cuda, test_device) | $tests |
-| compute-sanitizer over test_muon_cuda | $sanitizer |
+| compute-sanitizer over the optimizer's and the trainer's tests | $sanitizer |
 | operator, Burgers, 2 epochs: GPU | $gpu_s s, best score $(best build/gpu_run) |
 | the same with [training.compile](explanation/compile.md) | $graph_s s, best score $(best build/graph_run), graphs $graphs |
 | last epoch without and with graphs | $(epoch_s build/gpu_run) s, $(epoch_s build/graph_run) s |
 | largest relative difference of their losses | $(loss_difference build/gpu_run build/graph_run) |
 | the same on the CPU of that machine | $cpu_s s, best score $(best build/cpu_run) |
+
+$(cat build/gpu_bench.md)
 R
 cat "$report"
 [ "$tests" = passed ]

@@ -34,7 +34,7 @@ class Trainer {
     for (const auto& [name, tensor] : net->buffers()) state.emplace_back(name, tensor.clone());
     net->load_state(state, file);
     model_ = std::make_unique<ups::models::FieldOperator>(std::move(net), std::vector<double>{0.1}, c.grid.size());
-    update_ = std::make_unique<ups::bench::Update>(model_->parameters(), "adamw", 1e-4);
+    update_ = std::make_unique<ups::bench::Update>(model_->parameters(), ups::bench::optimizer_options("adamw", 1e-4));
   }
 
   at::Tensor step() {

@@ -1,10 +1,12 @@
-// Times the optimizers on the parameter lists of optim.md 10; driven by scripts/bench_optim.py over stdin and stdout:
+// Times the optimizers on the parameter lists of optim.md 10; driven by scripts/bench_optim.py (and bench_gpu.py) over stdin and stdout.
+// bench_optim [DEVICE], default cpu:
 //   threads N                 -> ok
 //   CENSUS KIND time N        -> wall milliseconds per step over N steps
+//   CENSUS KIND count N       -> per step: kernels, copies between host and device, waits for the device
 //   CENSUS KIND check N       -> N steps on weights of seed 0 and gradients of seed 1, then the norm of every parameter
 //   orth ROWS COLUMNS TYPE N  -> milliseconds per orthogonalization on one thread (TYPE fp32 or bf16); 0: this CPU lacks bf16
 // KIND: hybrid, hybrid_bf16 (Muon + AdamW), adamw, grads (unscale, finite flag, norm, clip: gradients are rewritten),
-// folded (the same without rewriting: the factor is left for the optimizer to multiply by).
+// folded (CPU only: the same without rewriting, the factor is left for the optimizer to multiply by).
 // CENSUS: shapes such as 5x192x96,32x96 (count first) as one word; the driver owns the lists.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -17,6 +19,7 @@
 #include <map>
 #include <sstream>
 
+#include "bench_device.h"
 #include "ups/core/process.h"
 #include "ups/optim/grad_clip.h"
 #include "ups/optim/optimizer.h"
@@ -29,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds(Clock::time_point since) { return std::chrono::duration<double, std::milli>(Clock::now() - since).count(); }
 
-optim::ParamList make_params(const std::string& census) {
+optim::ParamList make_params(const std::string& census, at::Device device) {
   auto weights = at::detail::createCPUGenerator(0), gradients = at::detail::createCPUGenerator(1);
   optim::ParamList out;
   std::istringstream groups(census);
@@ -39,8 +42,8 @@ optim::ParamList make_params(const std::string& census) {
     for (std::string n; std::getline(in, n, 'x');) numbers.push_back(std::stoll(n));
     const std::vector<int64_t> shape(numbers.begin() + 1, numbers.end());
     for (int64_t i = 0; i < numbers.at(0); ++i) {
-      const at::Tensor w = at::randn(shape, weights, at::TensorOptions()).mul_(0.02).set_requires_grad(true);
-      w.mutable_grad() = at::randn(shape, gradients, at::TensorOptions()).mul_(0.01);
+      const at::Tensor w = at::randn(shape, weights, at::TensorOptions()).mul_(0.02).to(device).set_requires_grad(true);
+      w.mutable_grad() = at::randn(shape, gradients, at::TensorOptions()).mul_(0.01).to(device);
       out.push_back({"p" + std::to_string(out.size()), w, optim::Role::hidden});
     }
   }
@@ -62,7 +65,8 @@ optim::OptimizerOptions options(const std::string& kind) {
 
 class Case {
  public:
-  Case(const std::string& census, const std::string& kind) : kind_(kind), params_(make_params(census)) {
+  Case(const std::string& census, const std::string& kind, at::Device device)
+      : kind_(kind), params_(make_params(census, device)), two_(at::full({}, 2.0f, device)), half_(at::full({}, 0.5f, device)) {
     if (kind.rfind("hybrid", 0) == 0 || kind == "adamw") optimizer_ = optim::make_optimizer(options(kind), params_);
     limit_ = optim::unscale_and_norm(params_).norm.item<double>();
   }
@@ -91,7 +95,7 @@ class Case {
   optim::ParamList params_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   optim::GradPass pass_;
-  at::Tensor two_ = at::full({}, 2.0f), half_ = at::full({}, 0.5f);
+  at::Tensor two_, half_;
   bool up_ = false;
   double limit_ = 0, factor_ = 1;
 };
@@ -117,7 +121,8 @@ double time_orth(int64_t rows, int64_t columns, const std::string& type, int64_t
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const at::Device device(argc > 1 ? argv[1] : "cpu");
   c10::NoGradGuard no_grad;
   ups::raise_malloc_thresholds();
   std::map<std::string, std::unique_ptr<Case>> cases;
@@ -137,11 +142,18 @@ int main() {
     } else {
       in >> kind >> command >> n;
       auto& c = cases[first + " " + kind];
-      if (!c) c = std::make_unique<Case>(first, kind);
-      const auto start = Clock::now();
-      for (int64_t i = 0; i < n; ++i) c->step();
-      if (command == "check") c->print_norms();
-      else std::printf("%.6f\n", milliseconds(start) / static_cast<double>(n));
+      if (!c) c = std::make_unique<Case>(first, kind, device);
+      if (command == "count") {
+        const auto calls = ups::bench::count_calls(device, static_cast<int>(n), [&] { c->step(); });
+        std::printf("%.1f %.1f %.1f\n", calls.kernels, calls.copies, calls.waits);
+      } else {
+        ups::bench::synchronize(device);
+        const auto start = Clock::now();
+        for (int64_t i = 0; i < n; ++i) c->step();
+        ups::bench::synchronize(device);
+        if (command == "check") c->print_norms();
+        else std::printf("%.6f\n", milliseconds(start) / static_cast<double>(n));
+      }
     }
     std::fflush(stdout);
   }

@@ -1,5 +1,6 @@
 // Times one training step of the reference operator's golden configuration; driven by scripts/bench_step.py (dialogue: bench_update.h).
-// bench_step BUNDLE [plain]: BUNDLE is the path of the golden bundle without extension; plain uses the unfused kernels.
+// bench_step BUNDLE [plain] [muon_hybrid] [DEVICE]: BUNDLE is the path of the golden bundle without extension; plain uses the unfused
+// kernels; the optimizer is AdamW, or Muon for every matrix beside AdamW; DEVICE is cuda or cpu.
 #include <ATen/ATen.h>
 
 #include <iostream>
@@ -14,15 +15,22 @@ namespace ref = ups::models::reference;
 
 class Trainer {
  public:
-  Trainer(const std::string& bundle, bool plain) : model_(config(), 1) {
+  Trainer(const std::string& bundle, bool plain, const std::string& optimizer, at::Device device) : model_(config(), 1) {
     model_.load_state(ups::io::load_safetensors(bundle + ".state.safetensors"), bundle);
+    model_.to(device);
     if (plain) model_.set_kernels(ref::Kernels::plain);
     for (const auto& [name, tensor] : ups::io::load_safetensors(bundle + ".safetensors")) {
-      if (name == "input/z") z_ = tensor;
-      if (name == "input/dt") dt_ = tensor;
-      if (name == "input/target") target_ = tensor;
+      if (name == "input/z") z_ = tensor.to(device);
+      if (name == "input/dt") dt_ = tensor.to(device);
+      if (name == "input/target") target_ = tensor.to(device);
     }
-    update_ = std::make_unique<ups::bench::Update>(model_.parameters(), "adamw", 0.03);
+    auto params = model_.parameters();
+    for (auto& p : params) p.role = ups::optim::Role::hidden;  // Python's rule: a matrix is Muon's
+    auto options = ups::bench::optimizer_options(optimizer, 0.03);
+    options.muon_beta = 0.95;  // torch.optim.Muon with match_rms_adamw
+    options.muon_schedule = "kj";
+    options.muon_eps_mode = "clamp";
+    update_ = std::make_unique<ups::bench::Update>(params, options);
   }
 
   at::Tensor step() {
@@ -52,7 +60,15 @@ int main(int argc, char** argv) {
   }
   ups::raise_malloc_thresholds();
   at::set_num_threads(1);
-  Trainer trainer(argv[1], argc > 2 && std::string(argv[2]) == "plain");
-  ups::bench::serve([&] { return trainer.step(); });
+  bool plain = false;
+  std::string optimizer = "adamw";
+  at::Device device = at::kCPU;
+  for (const std::string& word : std::vector<std::string>(argv + 2, argv + argc)) {
+    if (word == "plain") plain = true;
+    else if (word == "adamw" || word == "muon_hybrid") optimizer = word;
+    else device = at::Device(word);
+  }
+  Trainer trainer(argv[1], plain, optimizer, device);
+  ups::bench::serve([&] { return trainer.step(); }, device);
   return 0;
 }

@@ -31,7 +31,7 @@ class Contender {
     c.transport = true;
     c.condition_dt = false;
     model_ = std::make_unique<models::PdeTransformer>(c);
-    update_ = std::make_unique<bench::Update>(model_->parameters(), optimizer, 1e-4, true);
+    update_ = std::make_unique<bench::Update>(model_->parameters(), bench::optimizer_options(optimizer, 1e-4), true);
     auto generator = at::detail::createCPUGenerator(1);
     x_ = at::randn({kBatch, 1, 256}, generator);
     y_ = at::randn({kBatch, 1, 256}, generator);

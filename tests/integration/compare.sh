@@ -30,6 +30,11 @@ diff <(grep '^| ' second.txt) <(grep '^| ' third.txt)
 printf 'data: {initial_step: 2}\noperator: {context: 2, fno: {modes: 8}}\n' > short.yaml
 "$bin/ups-eval" compare ours.yaml fno_pdebench=ours.yaml+"$source_dir/configs/opponents/fno_pdebench.yaml"+short.yaml --out cmp3 --seeds 1 --lr-factors 1 --cpu-seconds 0.5 > context.txt
 grep -q '^| fno_pdebench | [0-9]* | adam lr 0.001' context.txt
+# The choices of a finished comparison: one cell per contender and seed, at those rates.
+"$bin/ups-eval" compare ours.yaml wide=ours.yaml+wide.yaml --out cmp4 --seeds 1 --choices cmp --cpu-seconds 0.5 > choices.txt
+test "$(ls cmp4/cells/*.json | wc -l)" -eq 2
+grep -q '^| wide | [0-9]* | adamw lr 0.00[12], chosen at 0.3 CPU-s |' choices.txt
+diff <(grep -o '^| [a-z]* | [0-9]* | adamw lr [0-9.]*' choices.txt | sort) <(grep -o '^| [a-z]* | [0-9]* | adamw lr [0-9.]*' third.txt | sort)
 refused() {
   local status=0
   "$@" > /dev/null 2> refused.err || status=$?
@@ -37,6 +42,8 @@ refused() {
 }
 refused compare --cpu-seconds 0.4
 grep -q 'another command' refused.err
+refused compare --choices cmp3
+grep -q 'has no contender wide' refused.err
 echo 'data: {files: [other.hdf5], initial_step: 2}' > other.yaml
 refused "$bin/ups-eval" compare ours.yaml other=ours.yaml+other.yaml --out cmp2
 grep -q 'has other data than ours.yaml' refused.err

@@ -20,6 +20,7 @@ struct CompareArgs {
   int64_t jobs = 1;                      // --jobs: cells at a time
   std::vector<double> lr_factors = {1.0 / 3, 1, 3};  // --lr-factors on the rate of each file
   std::vector<std::string> optimizers;   // --optimizers to choose from; empty = the one of each file
+  std::string choices;                   // --choices: a finished comparison whose optimizers and rates are taken; empty = search
   std::vector<std::string> sets;         // --set for every contender
 };
 

@@ -152,6 +152,20 @@ CellResult CompareFolder::collect(const Cell& cell, int exit_code) const {
   return r;
 }
 
+std::vector<StoredChoice> stored_choices(const std::string& folder) {
+  const fs::path path = fs::path(folder) / "compare.json";
+  if (!fs::exists(path)) throw usage_error("--choices " + folder, "holds no compare.json", "give the --out of a finished comparison");
+  const auto j = read_json(path);
+  std::vector<StoredChoice> out;
+  try {
+    for (const auto& row : j.at("rows"))
+      out.push_back({row.at("name").get<std::string>(), row.at("optimizer").get<std::string>(), row.at("lr_factor").get<double>(), j.at("cpu_seconds").get<double>()});
+  } catch (const nlohmann::json::exception&) {
+    throw usage_error(path.string(), "is no report of ups-eval compare", "call that comparison again: it rewrites its report");
+  }
+  return out;
+}
+
 std::optional<TestResult> CompareFolder::test(const Cell& cell) const {
   const fs::path path = run_dir(cell) / "eval/evaluation.json";
   if (!fs::exists(path)) return std::nullopt;

@@ -1,6 +1,7 @@
 // One cell of a comparison: a contender, an optimizer, a factor on its learning rate and a seed. What it cost and reached is one JSON file.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -70,7 +71,21 @@ struct Chosen {
   Cell cell;               // seed 0
   CellResult result;
   size_t tried = 0;
+  std::string how;         // for the table: "1 of 4"
 };
+using TrainCells = std::function<void(const std::vector<Cell>&)>;  // trains those that have no result yet
+// By validation on seed 0. Exit 2 when the cells do not share a split, exit 5 when a contender diverges in all.
+std::vector<Chosen> choose(const CompareFolder& folder, const TrainCells& train);
+// What the finished comparison in folder `other` chose; exit 2 when it is none or lacks a contender.
+std::vector<Chosen> choose_as(const CompareFolder& folder, const std::string& other, const TrainCells& train);
+
+// A row of a finished comparison's compare.json.
+struct StoredChoice {
+  std::string contender, optimizer;
+  double factor = 1, cpu_seconds = 0;
+};
+std::vector<StoredChoice> stored_choices(const std::string& folder);
+
 // Table, compare.json, compare.md and compare.svg in args.out.
 void report_comparison(const CompareFolder& folder, const std::vector<Chosen>& chosen);
 

@@ -14,7 +14,8 @@ namespace ups::run {
 namespace {
 
 struct Row {
-  std::string name, choice;
+  std::string name, choice, optimizer;
+  double factor = 1;
   int64_t parameters = 0;
   double updates = 0, cpu_seconds = 0, validation = 0;  // means over the seeds
   double mean = 0, low = 0, high = 0, one_step = 0;     // test score over the seeds
@@ -34,7 +35,9 @@ Row row_of(const CompareFolder& folder, const Chosen& chosen) {
   const Contender& contender = folder.contenders()[chosen.cell.contender];
   Row row;
   row.name = contender.name;
-  row.choice = fmt::format("{} lr {:.3g}, 1 of {}", chosen.cell.optimizer, contender.rates.at("lr") * chosen.cell.factor, chosen.tried);
+  row.choice = fmt::format("{} lr {:.3g}, {}", chosen.cell.optimizer, contender.rates.at("lr") * chosen.cell.factor, chosen.how);
+  row.optimizer = chosen.cell.optimizer;
+  row.factor = chosen.cell.factor;
   row.parameters = chosen.result.parameters;
   row.low = INFINITY;
   const auto seeds = static_cast<double>(folder.args().seeds);
@@ -111,7 +114,7 @@ void report_comparison(const CompareFolder& folder, const std::vector<Chosen>& c
   chart.x.label = "time";
   chart.y = {"nRMSE", true, {}, {}};
   for (const Row& r : rows) {
-    j["rows"].push_back({{"name", r.name}, {"parameters", r.parameters}, {"choice", r.choice}, {"updates", r.updates}, {"cpu_seconds", r.cpu_seconds},
+    j["rows"].push_back({{"name", r.name}, {"parameters", r.parameters}, {"choice", r.choice}, {"optimizer", r.optimizer}, {"lr_factor", r.factor}, {"updates", r.updates}, {"cpu_seconds", r.cpu_seconds},
                          {"validation", r.validation}, {"one_step", r.one_step}, {"mean", r.mean}, {"low", r.low}, {"high", r.high},
                          {"persistence", r.first.persistence}, {"climatology", r.first.climatology}, {"commands", r.commands}});
     io::Series s;

@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -82,68 +80,13 @@ void train_cells(const CompareFolder& folder, const std::vector<Cell>& cells) {
   run_jobs(std::move(jobs), folder.args().jobs);
 }
 
-// The optimizers that each contender may use.
-std::vector<std::vector<std::string>> allowed_optimizers(const CompareFolder& folder) {
-  std::vector<std::vector<std::string>> out;
-  for (const Contender& c : folder.contenders()) out.push_back(folder.args().optimizers.empty() ? std::vector<std::string>{c.optimizer} : folder.args().optimizers);
-  return out;
-}
-
-// Cells of seed 0, contenders of one optimizer and rate beside each other.
-std::vector<Cell> grid(const std::vector<std::vector<std::string>>& optimizers, const std::vector<double>& factors) {
-  std::vector<Cell> out;
-  for (size_t o = 0; o < optimizers[0].size(); ++o)
-    for (const double factor : factors)
-      for (size_t c = 0; c < optimizers.size(); ++c) out.push_back({c, optimizers[c][o], factor, 0});
-  return out;
-}
-
-std::string best_optimizer(const CompareFolder& folder, const std::vector<Cell>& cells, size_t contender) {
-  const Cell* best = nullptr;
-  for (const Cell& cell : cells) {
-    if (cell.contender != contender) continue;
-    if (!best || folder.result(cell)->validation < folder.result(*best)->validation) best = &cell;
-  }
-  return best->optimizer;
-}
-
-std::vector<Chosen> choose(const CompareFolder& folder, const std::vector<Cell>& cells) {
-  std::vector<Chosen> out(folder.contenders().size());
-  for (auto& c : out) c.result.validation = INFINITY;
-  std::string split;
-  for (const Cell& cell : cells) {
-    const CellResult r = folder.result(cell).value();
-    if (split.empty()) split = r.split_hash;
-    if (!r.split_hash.empty() && r.split_hash != split)
-      throw usage_error(folder.id(cell), "was trained on another split than " + folder.id(cells[0]), "give all contenders the same data block");
-    Chosen& best = out[cell.contender];
-    best.tried += 1;
-    if (r.validation < best.result.validation) best = {cell, r, best.tried};
-  }
-  for (size_t c = 0; c < out.size(); ++c)
-    if (!std::isfinite(out[c].result.validation)) throw Error(ExitCode::diverged, folder.contenders()[c].name, "diverged in every cell", "lower its learning rate");
-  return out;
-}
-
 }  // namespace
 
 int run_compare(const CompareArgs& args, const std::string& programs) {
   const CompareFolder folder(args, load_contenders(args), programs);
-  // The optimizer is chosen at the middle rate, the rate with that optimizer.
-  auto optimizers = allowed_optimizers(folder);
-  const double middle = args.lr_factors[args.lr_factors.size() / 2];
-  auto cells = grid(optimizers, {middle});
-  log::info(fmt::format("compare: {} contenders, {} + {} cells for optimizer and learning rate, then {} seeds each, {} CPU-s per cell; results in {}",
-                        folder.contenders().size(), cells.size(), (args.lr_factors.size() - 1) * folder.contenders().size(), args.seeds, args.cpu_seconds, args.out));
-  train_cells(folder, cells);
-  for (size_t c = 0; c < optimizers.size(); ++c) optimizers[c] = {best_optimizer(folder, cells, c)};
-  std::vector<double> others;
-  for (const double f : args.lr_factors)
-    if (f != middle) others.push_back(f);
-  const auto more = grid(optimizers, others);
-  train_cells(folder, more);
-  cells.insert(cells.end(), more.begin(), more.end());
-  const auto chosen = choose(folder, cells);
+  log::info(fmt::format("compare: {} contenders, {} seeds each, {} CPU-s per cell; results in {}", folder.contenders().size(), args.seeds, args.cpu_seconds, args.out));
+  const auto train = [&](const std::vector<Cell>& cells) { train_cells(folder, cells); };
+  const auto chosen = args.choices.empty() ? choose(folder, train) : choose_as(folder, args.choices, train);
   std::vector<Cell> finals;
   for (int64_t seed = 0; seed < args.seeds; ++seed)
     for (const auto& c : chosen) {
@@ -173,6 +116,7 @@ void add_compare_options(CLI::App& app, CompareArgs& args) {
   app.add_option("--lr-factors", args.lr_factors, "grid on each file's learning rate, by validation on one seed (default: 0.333,1,3)")->delimiter(',')->check(CLI::Range(1e-9, 1e9));
   app.add_option("--optimizers", args.optimizers, "optimizers to choose from in the same way, for example adamw,muon_hybrid (default: each file's own)")
       ->delimiter(',')->check(CLI::IsMember({"adam", "adamw", "sgd", "muon_hybrid"}));
+  app.add_option("--choices", args.choices, "folder of a finished comparison: its choices of optimizer and learning rate, nothing is searched here");
   app.add_option("--set", args.sets, "KEY=VALUE for every contender")->allow_extra_args(false);
 }
 
