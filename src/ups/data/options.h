@@ -44,6 +44,7 @@ struct DataOptions {
   std::map<std::string, std::vector<double>> holdout;
   std::string normalization = "meanstd";
   int64_t initial_step = 1;
+  std::optional<int64_t> train_frames;
   int64_t reduced_resolution = 1, reduced_resolution_t = 1, reduced_batch = 1;
   int64_t num_samples_max = -1;
   std::string resample = "stride";
@@ -95,6 +96,8 @@ struct DataOptions {
     v("normalization", s.normalization,
       {.doc = "statistics of the train split", .choices = {"meanstd", "rms", "none", "reference"}});
     v("initial_step", s.initial_step, {.doc = "frames given to the model before errors count", .min = 1, .max = 100000});
+    v("train_frames", s.train_frames,
+      {.doc = "training, validation and statistics see the first N frames of a trajectory, evaluation all: how errors grow beyond; null = all", .min = 2, .max = 1000000});
     v("reduced_resolution", s.reduced_resolution, {.doc = "keep every n-th cell", .min = 1, .max = 65536});
     v("reduced_resolution_t", s.reduced_resolution_t, {.doc = "keep every n-th frame", .min = 1, .max = 65536});
     v("reduced_batch", s.reduced_batch, {.doc = "keep every n-th trajectory", .min = 1, .max = 1000000});

@@ -47,7 +47,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   std::vector<SetScores> sets;
   const auto score = [&](stages::FieldSpace& space, const std::vector<EvalModel>& models, int64_t initial_step) {
     if (models.empty()) return;
-    EvalInput input{*space.dataset};
+    EvalInput input{*space.whole};
     input.split = split_of(args.split);
     input.where = conditions(args.where);
     input.initial_step = args.initial_step.value_or(initial_step);

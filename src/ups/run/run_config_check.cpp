@@ -96,6 +96,10 @@ void Checker::data(const data::DataOptions& d, const std::string& path) {
   if (!parse_bytes(d.max_dataset_bytes, bytes) || bytes < 1)
     error(path + ".max_dataset_bytes", path + ".max_dataset_bytes must be a size, found '" + d.max_dataset_bytes + "'",
           "write 64GiB");
+  if (d.train_frames && *d.train_frames <= d.initial_step)
+    error(path + ".train_frames", path + ".train_frames " + std::to_string(*d.train_frames) + " leaves no frame to validate after " +
+                                      std::to_string(d.initial_step) + " initial ones",
+          "raise it, or lower data.initial_step");
   if (d.normalization == "reference" && !uses_reference(c_))
     notice(path + ".normalization",
            path + ".normalization reference is for comparisons with UPS only: one mean and std per file and split");

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ups/core/error.h"
+#include "ups/data/first_frames.h"
 #include "ups/models/field_operator.h"
 
 namespace ups::stages {
@@ -61,7 +62,8 @@ at::Tensor FieldSpace::physical(const at::Tensor& z) const { return z * std + me
 
 std::unique_ptr<FieldSpace> open_field_space(const data::DataOptions& options, int64_t stride, at::Device device) {
   auto s = std::make_unique<FieldSpace>();
-  s->dataset = data::Dataset::open(options);
+  s->whole = data::Dataset::open(options);
+  s->dataset = options.train_frames ? data::first_frames(s->whole, *options.train_frames) : s->whole;
   s->normalizer = data::Normalizer::fit(*s->dataset, options.normalization);
   s->device = device;
   s->stride = stride;

@@ -10,7 +10,8 @@
 namespace ups::stages {
 
 struct FieldSpace {
-  std::unique_ptr<data::Dataset> dataset;
+  std::shared_ptr<data::Dataset> dataset;  // what training and validation see (data.train_frames)
+  std::shared_ptr<data::Dataset> whole;    // all frames, for evaluation; the same object without train_frames
   data::Normalizer normalizer;
   at::Device device = at::kCPU;
   int64_t stride = 1;        // frames per prediction (training.time_stride)
