@@ -32,6 +32,9 @@ def keep(out):
         name = os.path.basename(os.path.dirname(path))
         result = json.load(open(path))
         for row in result["rows"]:
+            run = re.search(r"--run-dir (\S+)", row["commands"][0]).group(1)
+            for picture in glob.glob(os.path.join(run, "plots", "fields_*.svg")):
+                shutil.copy(picture, os.path.join(kept, f"{name}-{row['name']}.svg"))
             row["commands"] = [portable(c) for c in row["commands"]]
         with open(os.path.join(kept, name + ".json"), "w") as f:
             json.dump(result, f, indent=1)
@@ -55,7 +58,9 @@ def section(name):
                      f"| **{r['mean']:.3g}** ({r['low']:.3g} .. {r['high']:.3g}) | {r['mean'] / r['persistence']:.3g} | {r['mean'] / r['climatology']:.3g} |")
     apart = "do not overlap" if ours["high"] < rival["low"] or rival["high"] < ours["low"] else "overlap"
     lines += ["", f"`pdet_window` over the best opponent, {rival['name']}: **{ours['mean'] / rival['mean']:.2f}x**; the ranges of {result['seeds']} seeds {apart}.", "",
-              f"![rollout error over time](comparison/{name}.svg)", "", "One cell again:", "", "    " + ours["commands"][0],
+              f"![rollout error over time](comparison/{name}.svg)", "",
+              f"A test trajectory, its rollout and the error (seed 0; colours of the error by its own largest value): `pdet_window`, then {rival['name']}.", "",
+              f"![pdet_window](comparison/{name}-pdet_window.svg)", "", f"![{rival['name']}](comparison/{name}-{rival['name']}.svg)", "", "One cell again:", "", "    " + ours["commands"][0],
               "    build/release/bin/ups-eval --run runs/cell", ""]
     return lines, (SETS[config], seconds, ours["mean"], rival["mean"], rival["name"])
 

@@ -103,7 +103,9 @@ std::vector<std::string> CompareFolder::train_command(const Cell& cell) const {
 }
 
 std::vector<std::string> CompareFolder::evaluate_command(const Cell& cell) const {
-  return {programs_ + "/ups-eval", "--run", run_dir(cell).string(), "--no-plots", "--threads", "1"};
+  std::vector<std::string> command{programs_ + "/ups-eval", "--run", run_dir(cell).string(), "--threads", "1"};
+  if (cell.seed != 0) command.push_back("--no-plots");
+  return command;
 }
 
 std::optional<CellResult> CompareFolder::result(const Cell& cell) const {
