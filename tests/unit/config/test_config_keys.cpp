@@ -99,6 +99,30 @@ TEST_CASE("every recipe of init loads without a notice and names its data") {
   CHECK_THROWS_AS(run::recipe_text("burger"), Error);
 }
 
+TEST_CASE("the operator of a recipe is the one that was measured: that of the shipped configuration") {
+  const std::vector<std::pair<std::string, std::string>> pairs{
+      {"burgers", "burgers_nu0.01"}, {"advection", "advection_beta1"}, {"ks", "ks"}, {"diffreact", "diffreact"}, {"ns", "ns2d"}};
+  for (const auto& [recipe, file] : pairs) {
+    INFO(recipe);
+    run::Overrides named;
+    named.sets = {"operator.architecture_type=pdet_window"};  // recipes write the default out
+    const auto a = config_test::load_text(run::recipe_text(recipe)), b = run::load_run_config({std::string(UPS_SOURCE_DIR) + "/configs/" + file + ".yaml"}, named);
+    // The block `operator:` of the resolved configuration.
+    const auto block = [](const std::string& yaml) {
+      const size_t from = yaml.find("\noperator:");
+      size_t end = yaml.find('\n', from + 1);
+      while (end + 1 < yaml.size() && yaml[end + 1] == ' ') end = yaml.find('\n', end + 1);
+      return yaml.substr(from, end - from);
+    };
+    CHECK(contains(block(a.yaml()), "modes"));
+    CHECK(block(a.yaml()) == block(b.yaml()));
+    CHECK(a.config.stages.op.rollout.mode == b.config.stages.op.rollout.mode);
+    CHECK(a.config.stages.op.rollout.noise == b.config.stages.op.rollout.noise);
+    CHECK(a.config.data.patch_size == b.config.data.patch_size);
+    CHECK(a.config.training.batch_size == b.config.training.batch_size);
+  }
+}
+
 TEST_CASE("docs/reference/config.md is what the code says") {
   const std::string path = std::string(UPS_SOURCE_DIR) + "/docs/reference/config.md";
   INFO("update it: ups-train schema --markdown > docs/reference/config.md");
