@@ -13,7 +13,7 @@ install(TARGETS ups_base ups_optim_options ups_optim EXPORT ups_optim
 install(EXPORT ups_optim NAMESPACE ups:: FILE ups_optim-targets.cmake DESTINATION ${_package_dir} COMPONENT optim EXCLUDE_FROM_ALL)
 
 # The public headers and what they include; tests/consumer compiles each of them.
-set(_headers adam ema grad_clip grad_ops grad_scaler host_kernels hybrid muon muon_backend ns_schedule optimizer options orthogonalize param
+set(_headers adam ema grad_clip grad_ops grad_scaler host_kernels host_pieces hybrid muon muon_backend ns_schedule optimizer options orthogonalize parallel param
   presets python_state routing schedule sgd updates)
 list(TRANSFORM _headers REPLACE "(.+)" "src/ups/optim/\\1.h")
 install(FILES ${_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ups/optim COMPONENT optim EXCLUDE_FROM_ALL)

@@ -10,14 +10,11 @@
 #include <utility>
 
 #include "ups/optim/host_kernels.h"
-#include "ups/optim/parallel.h"
 #include "ups/optim/tensor_lists.h"
 #include "ups/optim/updates.h"
 
 namespace ups::optim {
 namespace {
-
-constexpr int64_t kChunk = 1 << 16;
 
 template <class T>
 void adam_piece(const host::AdamScalars& scalars, const void* grad, void* w, void* m, void* v, void* vmax, int64_t begin, int64_t end) {
@@ -38,19 +35,12 @@ Adam::Adam(const AdamOptions& options, ParamList params) : options_(options), lr
     s.m = at::zeros_like(s.w, {}, at::MemoryFormat::Preserve);
     s.v = at::zeros_like(s.w, {}, at::MemoryFormat::Preserve);
     if (options_.amsgrad) s.vmax = at::zeros_like(s.w, {}, at::MemoryFormat::Preserve);
-    if (s.host)
-      for (int64_t i = 0; i < s.w.numel(); i += kChunk) pieces_.push_back({slots_.size(), i, std::min(s.w.numel(), i + kChunk)});
+    if (s.host) pieces_.add(slots_.size(), s.w.numel());
     slots_.push_back(std::move(s));
   }
   grads_.resize(slots_.size());
   pointers_.resize(slots_.size());
-  int64_t numbers = 0;
-  for (size_t k = 0; k < pieces_.size(); ++k) {  // tiny tensors share a task
-    numbers += pieces_[k].end - pieces_[k].begin;
-    if (numbers < kChunk && k + 1 < pieces_.size()) continue;
-    batches_.push_back(k + 1);
-    numbers = 0;
-  }
+  pieces_.close();
 }
 
 void Adam::step(const at::Tensor& found_inf) {
@@ -94,19 +84,12 @@ void Adam::step_host() {
     p.v = s.v.mutable_data_ptr();
     p.vmax = s.vmax.defined() ? s.vmax.mutable_data_ptr() : nullptr;
   }
-  const auto one = [&](int64_t batch, int64_t) {
-    const auto end = batches_[static_cast<size_t>(batch)];
-    for (size_t k = batch > 0 ? batches_[static_cast<size_t>(batch) - 1] : 0; k < end; ++k) {
-      const Piece& piece = pieces_[k];
-      const Pointers& p = pointers_[piece.slot];
-      if (!p.grad) continue;
-      const auto f = slots_[piece.slot].w.scalar_type() == at::kFloat ? adam_piece<float> : adam_piece<double>;
-      f(p.scalars, p.grad, p.w, p.m, p.v, p.vmax, piece.begin, piece.end);
-    }
-  };
-  const auto count = static_cast<int64_t>(batches_.size());
-  if (numbers < 2 * kChunk) serial_tasks(count, one);  // a parallel region costs more than it gains
-  else parallel_tasks(count, one);
+  pieces_.each(numbers, [&](size_t slot, int64_t begin, int64_t end) {
+    const Pointers& p = pointers_[slot];
+    if (!p.grad) return;
+    const auto f = slots_[slot].w.scalar_type() == at::kFloat ? adam_piece<float> : adam_piece<double>;
+    f(p.scalars, p.grad, p.w, p.m, p.v, p.vmax, begin, end);
+  });
 }
 
 void Adam::step_device(const std::vector<size_t>& slots, const at::Tensor& found_inf) {

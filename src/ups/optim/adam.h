@@ -1,6 +1,7 @@
 // AdamW (decoupled decay) and Adam (L2), with amsgrad. State per parameter: step (fp32 0-dim), exp_avg, exp_avg_sq, max_exp_avg_sq.
 #pragma once
 #include "ups/optim/host_kernels.h"
+#include "ups/optim/host_pieces.h"
 #include "ups/optim/optimizer.h"
 
 namespace ups::optim {
@@ -30,10 +31,6 @@ class Adam final : public Optimizer {
     at::Tensor w, step, m, v, vmax;  // w: real view of the parameter; vmax undefined without amsgrad
     bool host = false;
   };
-  struct Piece {  // of one parameter, small enough to share the work between threads
-    size_t slot;
-    int64_t begin, end;
-  };
   struct Pointers {  // of this step
     const void* grad;  // nullptr: the parameter is left alone
     void *w, *m, *v, *vmax;
@@ -46,8 +43,7 @@ class Adam final : public Optimizer {
   ParamList params_;
   std::vector<Slot> slots_;
   std::vector<at::Tensor> grads_;  // of this step
-  std::vector<Piece> pieces_;    // of the parameters on the host
-  std::vector<size_t> batches_;  // ends of the runs of pieces that make one task
+  HostPieces pieces_;  // of the parameters on the host
   std::vector<Pointers> pointers_;
 };
 

@@ -107,6 +107,31 @@ UPS_INLINE void ema_body(T* __restrict shadow, const T* __restrict value, int64_
   }
 }
 
+// In T as PyTorch has it.
+template <class T>
+UPS_INLINE void sgd_body(T* __restrict w, const T* __restrict grad, T* __restrict buffer, int64_t n, const SgdScalars& s) {
+  const T f = static_cast<T>(s.grad_factor), l2 = static_cast<T>(s.weight_decay), lr = static_cast<T>(s.lr);
+  const T mu = s.first ? T(0) : static_cast<T>(s.momentum), part = s.first ? T(1) : static_cast<T>(1 - s.dampening);
+  if (buffer == nullptr) {
+    for (int64_t i = 0; i < n; ++i) w[i] -= lr * (grad[i] * f + l2 * w[i]);
+    return;
+  }
+  const T ahead = static_cast<T>(s.momentum);
+  if (s.nesterov) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T g = grad[i] * f + l2 * w[i], b = mu * buffer[i] + part * g;
+      buffer[i] = b;
+      w[i] -= lr * (g + ahead * b);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const T b = mu * buffer[i] + part * (grad[i] * f + l2 * w[i]);
+    buffer[i] = b;
+    w[i] -= lr * b;
+  }
+}
+
 // The moments in T as PyTorch has them; decay and update rounded once into W.
 template <class T, bool Amsgrad, bool Cautious>
 UPS_INLINE void adam_loop(T* __restrict w, const T* __restrict grad, T* __restrict m, T* __restrict v, T* __restrict vmax, int64_t n,
@@ -180,6 +205,7 @@ Level level() {
   UPS_KERNEL(void, normalise, T, (T * x, int64_t n, double factor), (x, n, factor))                                               \
   UPS_KERNEL(void, muon_apply, T, (T * w, const T* o, int64_t n, double decay, double step, bool c), (w, o, n, decay, step, c))              \
   UPS_KERNEL(void, ema, T, (T * shadow, const T* value, int64_t n, double one_minus_d), (shadow, value, n, one_minus_d))          \
+  UPS_KERNEL(void, sgd, T, (T * w, const T* g, T* buffer, int64_t n, const SgdScalars& s), (w, g, buffer, n, s))                 \
   UPS_KERNEL(void, adam, T, (T * w, const T* g, T* m, T* v, T* vmax, int64_t n, const AdamScalars& s), (w, g, m, v, vmax, n, s))
 
 UPS_KERNELS(float)

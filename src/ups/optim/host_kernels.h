@@ -27,6 +27,16 @@ void muon_apply(double* w, const double* o, int64_t n, double decay, double step
 void ema(float* shadow, const float* value, int64_t n, double one_minus_d);
 void ema(double* shadow, const double* value, int64_t n, double one_minus_d);
 
+struct SgdScalars {
+  double lr, weight_decay = 0, momentum = 0, dampening = 0;
+  double grad_factor = 1;  // multiplies the gradient as it is read
+  bool nesterov = false;
+  bool first = false;      // with dampening the first step takes the gradient whole
+};
+// buffer: nullptr without momentum.
+void sgd(float* w, const float* g, float* buffer, int64_t n, const SgdScalars& s);
+void sgd(double* w, const double* g, double* buffer, int64_t n, const SgdScalars& s);
+
 struct AdamScalars {
   double decay;        // 1 - lr*wd for AdamW, 1 for Adam
   double l2;           // weight decay added to the gradient: Adam; 0 for AdamW

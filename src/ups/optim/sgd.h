@@ -1,5 +1,6 @@
 // SGD with momentum, Nesterov, dampening and L2 decay. State: momentum_buffer (if momentum), step (if dampening: the first step differs).
 #pragma once
+#include "ups/optim/host_pieces.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/updates.h"
 
@@ -25,11 +26,16 @@ class Sgd final : public Optimizer {
  private:
   struct Slot {
     at::Tensor w, buffer, step;
+    bool host = false;
   };
+  void step_host();
+  void step_aten(size_t slot, const at::Tensor& found_inf);
   SgdOptions options_;
   double lr_;
   ParamList params_;
   std::vector<Slot> slots_;
+  std::vector<at::Tensor> grads_;  // of this step
+  HostPieces pieces_;              // of the parameters on the host
 };
 
 }  // namespace ups::optim

@@ -68,7 +68,7 @@ TEST_CASE("steps, gradient passes and averages allocate nothing after the first"
     REQUIRE(allocations - before >= 2);  // tensor and memory: both counters see what LibTorch does
   }
   for (const int threads : {1, 2})
-    for (const char* name : {"adamw", "adam", "muon", "muon bf16"}) {
+    for (const char* name : {"adamw", "adam", "muon", "muon bf16", "sgd", "sgd momentum"}) {
       INFO(name << ", " << threads << " threads");
       at::set_num_threads(threads);
       ParamList p;
@@ -84,6 +84,8 @@ TEST_CASE("steps, gradient passes and averages allocate nothing after the first"
         if (!host::orth_bf16()) continue;
         o.muon_dtype = "bf16";
       }
+      o.momentum = std::string(name) == "sgd" ? 0 : 0.9;
+      o.nesterov = o.momentum > 0;
       auto optimizer = make_optimizer(o, p);
       std::vector<std::pair<std::string, at::Tensor>> values;
       for (const auto& x : p) values.emplace_back(x.name, x.tensor);
