@@ -91,7 +91,7 @@ CLI::App* add_convert(CLI::App& app, ups::data::ConvertOptions& o) {
   verb->add_option("in", o.in, "files of one set with equal parameters")->required();
   verb->add_option("-o,--out", o.out, "file to write")->required();
   verb->add_option("--to", o.to, "layout to write; auto = the one that holds the set")
-      ->check(CLI::IsMember({"auto", "pdebench", "pdebench_darcy", "pdebench_group", "ups_h5"}))->capture_default_str();
+      ->check(CLI::IsMember({"auto", "pdebench", "pdebench_darcy", "pdebench_group", "ups_h5", "well"}))->capture_default_str();
   verb->add_option("--select", o.select, "a:b, trajectories a to b-1");
   verb->add_option("--stride", o.stride, "keep every n-th cell per axis")->capture_default_str();
   verb->add_option("--stride-t", o.stride_t, "keep every n-th frame")->capture_default_str();

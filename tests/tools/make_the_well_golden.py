@@ -5,6 +5,7 @@
   PYTHONPATH=/tmp/well:.deps/torch-2.13.0 python3 tests/tools/make_the_well_golden.py [--check]
 
 --check: reads the committed file again and compares with expected.json instead of writing.
+--written FOLDER: reads the files of a folder, written by `ups-data convert --to well`, and prints what the package makes of them.
 """
 import importlib.metadata
 import json
@@ -72,8 +73,8 @@ def numbers(tensor):
     return [float(v) for v in tensor.double().flatten()]
 
 
-def read():
-    data = WellDataset(path=str(FOLDER), full_trajectory_mode=True, n_steps_input=1, normalize_time_grid=False)
+def read(folder=FOLDER):
+    data = WellDataset(path=str(folder), full_trajectory_mode=True, n_steps_input=1, normalize_time_grid=False)
     m = data.metadata
     samples = [data[i] for i in range(len(data))]
     fields = [torch.cat([s["input_fields"], s["output_fields"]]) for s in samples]  # each [T, X, Y, C]
@@ -95,7 +96,21 @@ def read():
     }
 
 
+def show_written(folder):
+    """What the package makes of a folder of files by `ups-data convert --to well`; its fields must be the stored values."""
+    data = WellDataset(path=folder, n_steps_input=1, n_steps_output=1, use_normalization=False)
+    m, sample = data.metadata, data[0]
+    with h5py.File(data.files_paths[0]) as f:
+        for i, name in enumerate(m.field_names[0]):
+            if not np.array_equal(sample["input_fields"][0, ..., i].numpy(), f["t0_fields"][name][0, 0]):
+                sys.exit(f"{name}: the_well reads other values than are stored")
+    print(m)
+    print("boundary (0 wall, 1 open, 2 periodic):", sample["boundary_conditions"].tolist())
+
+
 def main():
+    if "--written" in sys.argv[1:]:
+        return show_written(sys.argv[sys.argv.index("--written") + 1])
     expected = FOLDER / "expected.json"
     if "--check" in sys.argv[1:]:
         kept, now = json.loads(expected.read_text()), read()

@@ -17,6 +17,7 @@
 #include "ups/data/generators/write_file.h"
 #include "ups/data/resample.h"
 #include "ups/data/source.h"
+#include "ups/data/well_write.h"
 #include "ups/io/hdf5_write.h"
 
 namespace ups::data {
@@ -100,7 +101,7 @@ class Converter {
     std::tie(first_, last_) = parse_select(o_.select, info_.trajectories);
     channels_ = info_.channels;
     names_ = info_.channel_names;
-    if (info_.coeff_channels > 0 && !info_.steady) add_constants();
+    if (info_.coeff_channels > 0 && !info_.steady && o_.to != "well") add_constants();  // The Well has a place for them
   }
 
   void add_constants() {
@@ -120,6 +121,7 @@ class Converter {
     const auto fits = [&](const std::string& to) {
       if (to == "pdebench_darcy") return darcy;
       if (coefficient) return false;
+      if (to == "well") return !info_.steady;
       if (to == "pdebench") return channels_ == 1;
       return to != "ups_h5" || info_.grid.size() <= 2;
     };
@@ -153,12 +155,20 @@ class Converter {
   }
 
   void create(io::H5Writer& file) const {
+    if (to_ == "well") return write_well_header(file, well_header());
     if (!monolithic()) return;
     file.dataset(to_ == "ups_h5" ? "/data" : "/tensor", join_shape({last_ - first_, info_.frames}, frame_shape()), io::H5Number::f32);
     if (to_ == "pdebench_darcy") file.dataset("/nu", join_shape({last_ - first_}, info_.grid), io::H5Number::f32);
     if (to_ == "ups_h5") return;  // it has no coordinates
     for (size_t a = 0; a < info_.grid.size(); ++a) put(file, std::string("/") + "xyz"[a] + "-coordinate", info_.coords[a]);
     put(file, "/t-coordinate", info_.time);
+  }
+
+  WellHeader well_header() const {
+    WellHeader h{info_.family, last_ - first_, info_.coords, info_.time, info_.boundary, sources_[0]->info().params, names_, {}};
+    h.constant = sources_[0]->info().coeff_names;
+    for (auto c = static_cast<int64_t>(h.constant.size()); c < info_.coeff_channels; ++c) h.constant.push_back(fmt::format("constant{}", c));
+    return h;
   }
 
   struct Position {
@@ -189,6 +199,7 @@ class Converter {
       p.source->read_coeff(p.local, full_);
       resample_.apply(full_, constants_, info_.coeff_channels);
     }
+    if (to_ == "well") return copy_well(file, k, p, full, cells);
     std::string object = to_ == "ups_h5" ? "/data" : "/tensor";
     std::vector<int64_t> start{k - first_, 0};
     if (!monolithic()) {
@@ -201,8 +212,7 @@ class Converter {
       start = {0};
     }
     if (to_ == "pdebench_darcy") file.write_rows("/nu", k - first_, constants_);
-    const auto frame_bytes = static_cast<int64_t>(static_cast<size_t>(std::max(channels_, info_.channels)) * full * sizeof(float));
-    const int64_t window = std::clamp<int64_t>(kWindowBytes / frame_bytes, 1, info_.frames);
+    const int64_t window = window_of(full);
     start.resize(start.size() + frame_shape().size(), 0);
     const size_t time_axis = monolithic() ? 1 : 0;
     for (int64_t t = 0; t < info_.frames; t += window) {
@@ -211,6 +221,32 @@ class Converter {
       start[time_axis] = t;
       file.write_block(object, start, join_shape(monolithic() ? std::vector<int64_t>{1, n} : std::vector<int64_t>{n}, frame_shape()), out_);
     }
+  }
+
+  // Channel by channel: every one is a data set of its own.
+  void copy_well(io::H5Writer& file, int64_t k, const Position& p, size_t full, size_t cells) {
+    const WellHeader h = well_header();
+    const auto block = [&](const std::string& channel, std::vector<int64_t> start, std::vector<int64_t> count, std::span<const float> values) {
+      start.resize(start.size() + info_.grid.size(), 0);
+      file.write_block(well_object(channel), start, join_shape(std::move(count), info_.grid), values);
+    };
+    for (size_t c = 0; c < h.constant.size(); ++c) block(h.constant[c], {k - first_}, {1}, std::span<const float>(constants_).subspan(c * cells, cells));
+    const int64_t window = window_of(full);
+    for (int64_t t = 0; t < info_.frames; t += window) {
+      const int64_t n = std::min(window, info_.frames - t);
+      read_window(p, t, n, full, cells);
+      const auto frames = static_cast<size_t>(n), channels = static_cast<size_t>(channels_);
+      std::vector<float> one(frames * cells);
+      for (size_t c = 0; c < channels; ++c) {
+        for (size_t f = 0; f < frames; ++f) std::copy_n(&out_[(f * channels + c) * cells], cells, &one[f * cells]);
+        block(h.varying[c], {k - first_, t}, {1, n}, one);
+      }
+    }
+  }
+
+  int64_t window_of(size_t full) const {
+    const auto frame_bytes = static_cast<int64_t>(static_cast<size_t>(std::max(channels_, info_.channels)) * full * sizeof(float));
+    return std::clamp<int64_t>(kWindowBytes / frame_bytes, 1, info_.frames);
   }
 
   // Frames t, .. of the result, as stored: out_.
@@ -236,12 +272,12 @@ class Converter {
 
   // What the readers understand beats what the input said of the same name.
   void describe(io::H5Writer& file) const {
-    std::set<std::string> taken = {"family", "channels", "boundary", "parameters", "first_trajectory", "converted_from", "converted_by"};
+    std::set<std::string> taken = {"dataset_name", "grid_type", "n_spatial_dims", "n_trajectories", "simulation_parameters", "family", "channels", "boundary", "parameters", "first_trajectory", "converted_from", "converted_by"};
     std::vector<std::string> params, sides, inputs;
     for (const auto& [name, value] : sources_[0]->info().params) {
       params.push_back(name);
       taken.insert(name);
-      file.attribute("/", name, value);
+      if (to_ != "well") file.attribute("/", name, value);
     }
     for (const Boundary b : info_.boundary) sides.emplace_back(to_string(b));
     for (const std::string& f : o_.in) inputs.push_back(base_name(f));

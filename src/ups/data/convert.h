@@ -9,7 +9,7 @@ namespace ups::data {
 struct ConvertOptions {
   std::vector<std::string> in;   // files of one set with equal parameters, in this order
   std::string out;
-  std::string to = "auto";       // pdebench | pdebench_darcy | pdebench_group | ups_h5; auto: the first that holds the set
+  std::string to = "auto";       // pdebench | pdebench_darcy | pdebench_group | ups_h5 | well; auto: the first that holds the set
   std::string format = "auto";   // of the inputs
   std::string select;            // "a:b": trajectories a to b - 1 of all; either may be left out
   int64_t stride = 1;            // keep every n-th cell per axis

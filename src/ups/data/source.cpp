@@ -154,7 +154,11 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   info.bytes = file->bytes();
   info.format = options.format == "auto" ? detect_format(*file) : options.format;
   info.attributes = file->attributes("/");
-  if (info.format == "well") return open_well(std::move(file), std::move(info));
+  if (info.format == "well") {
+    std::unique_ptr<Source> source = open_well(std::move(file), std::move(info));
+    source->believe_attributes();
+    return source;
+  }
   if (info.format == "zarr") throw data_error(path, "expected a Zarr store, found a file");
   if (info.format == "pdebench_ns") throw unsupported(path, info.format);
   const Family family = find_family(path, info.format, info.attributes, options.tasks);

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "ups/core/error.h"
@@ -38,6 +39,21 @@ hid_t file_type(H5Number type) {
   return type == H5Number::f32 ? H5T_IEEE_F32LE : type == H5Number::f64 ? H5T_IEEE_F64LE : H5T_STD_I64LE;
 }
 
+OwnedId flag_type() {
+  OwnedId type{H5Tenum_create(H5T_STD_I8LE), H5Tclose};
+  for (const int8_t value : {int8_t{0}, int8_t{1}}) H5Tenum_insert(type.get(), value != 0 ? "TRUE" : "FALSE", &value);
+  return type;
+}
+
+OwnedId text_type() {
+  OwnedId type{H5Tcopy(H5T_C_S1), H5Tclose};
+  H5Tset_size(type.get(), H5T_VARIABLE);
+  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  return type;
+}
+
+std::vector<int8_t> bytes_of(const std::vector<bool>& values) { return {values.begin(), values.end()}; }
+
 OwnedId space_of(std::span<const int64_t> dims) {
   const std::vector<hsize_t> extent(dims.begin(), dims.end());
   return {H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose};
@@ -62,6 +78,18 @@ struct H5Writer::Impl {
     if (!set.ok()) fail(object, "open the data set");
     return set;
   }
+  void create(const std::string& object, const std::vector<int64_t>& dims, hid_t type, const std::vector<int64_t>& chunk) const {
+    const OwnedId options{H5Pcreate(H5P_DATASET_CREATE), H5Pclose};
+    H5Pset_obj_track_times(options.get(), false);
+    H5Pset_fill_time(options.get(), H5D_FILL_TIME_NEVER);
+    if (!chunk.empty()) {
+      const std::vector<hsize_t> c(chunk.begin(), chunk.end());
+      H5Pset_chunk(options.get(), static_cast<int>(c.size()), c.data());
+    }
+    const OwnedId space = space_of(dims);
+    const OwnedId set{H5Dcreate2(file.get(), object.c_str(), type, space.get(), link_options().get(), options.get(), H5P_DEFAULT), H5Dclose};
+    if (!set.ok()) fail(object, "create the data set");
+  }
   void write(const std::string& object, hid_t type, const void* values, size_t count) const {
     const OwnedId set = open_dataset(object);
     const OwnedId space{H5Dget_space(set.get()), H5Sclose};
@@ -69,12 +97,14 @@ struct H5Writer::Impl {
     (void)count;
     if (H5Dwrite(set.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) fail(object, "write");
   }
-  void attribute(const std::string& object, const std::string& name, hid_t stored, hid_t memory, const void* value) const {
-    const OwnedId space{H5Screate(H5S_SCALAR), H5Sclose};
+  // `length`: of a 1-D attribute; absent = a scalar.
+  void attribute(const std::string& object, const std::string& name, hid_t stored, hid_t memory, const void* value,
+                 std::optional<int64_t> length = std::nullopt) const {
+    const OwnedId space = length ? space_of(std::vector<int64_t>{*length}) : OwnedId{H5Screate(H5S_SCALAR), H5Sclose};
     const OwnedId a{H5Acreate_by_name(file.get(), object.c_str(), name.c_str(), stored, space.get(), H5P_DEFAULT, H5P_DEFAULT,
                                      H5P_DEFAULT),
                    H5Aclose};
-    if (!a.ok() || H5Awrite(a.get(), memory, value) < 0) fail(object + "@" + name, "write the attribute");
+    if (!a.ok() || (length != 0 && H5Awrite(a.get(), memory, value) < 0)) fail(object + "@" + name, "write the attribute");
   }
 };
 
@@ -98,20 +128,8 @@ void H5Writer::group(const std::string& path) {
   if (!g.ok()) impl_->fail(path, "create the group");
 }
 
-void H5Writer::dataset(const std::string& path, const std::vector<int64_t>& dims, H5Number type,
-                       const std::vector<int64_t>& chunk) {
-  const OwnedId options{H5Pcreate(H5P_DATASET_CREATE), H5Pclose};
-  H5Pset_obj_track_times(options.get(), false);
-  H5Pset_fill_time(options.get(), H5D_FILL_TIME_NEVER);
-  if (!chunk.empty()) {
-    const std::vector<hsize_t> c(chunk.begin(), chunk.end());
-    H5Pset_chunk(options.get(), static_cast<int>(c.size()), c.data());
-  }
-  const OwnedId space = space_of(dims);
-  const OwnedId set{H5Dcreate2(impl_->file.get(), path.c_str(), file_type(type), space.get(), impl_->link_options().get(),
-                              options.get(), H5P_DEFAULT),
-                   H5Dclose};
-  if (!set.ok()) impl_->fail(path, "create the data set");
+void H5Writer::dataset(const std::string& path, const std::vector<int64_t>& dims, H5Number type, const std::vector<int64_t>& chunk) {
+  impl_->create(path, dims, file_type(type), chunk);
 }
 
 void H5Writer::write(const std::string& path, std::span<const float> v) { impl_->write(path, H5T_NATIVE_FLOAT, v.data(), v.size()); }
@@ -160,6 +178,36 @@ void H5Writer::attribute(const std::string& object, const std::string& name, con
   H5Tset_strpad(type.get(), H5T_STR_NULLTERM);
   H5Tset_cset(type.get(), H5T_CSET_UTF8);
   impl_->attribute(object, name, type.get(), type.get(), value.c_str());
+}
+
+void H5Writer::text(const std::string& object, const std::string& name, const std::string& value) {
+  const OwnedId type = text_type();
+  const char* pointer = value.c_str();
+  impl_->attribute(object, name, type.get(), type.get(), &pointer);
+}
+
+void H5Writer::texts(const std::string& object, const std::string& name, const std::vector<std::string>& values) {
+  const OwnedId type = text_type();
+  std::vector<const char*> pointers;
+  for (const std::string& v : values) pointers.push_back(v.c_str());
+  impl_->attribute(object, name, type.get(), type.get(), pointers.data(), static_cast<int64_t>(values.size()));
+}
+
+void H5Writer::flag(const std::string& object, const std::string& name, bool value) {
+  const OwnedId type = flag_type();
+  const int8_t byte = value ? 1 : 0;
+  impl_->attribute(object, name, type.get(), type.get(), &byte);
+}
+
+void H5Writer::flags(const std::string& object, const std::string& name, const std::vector<bool>& values) {
+  const OwnedId type = flag_type();
+  impl_->attribute(object, name, type.get(), type.get(), bytes_of(values).data(), static_cast<int64_t>(values.size()));
+}
+
+void H5Writer::flag_dataset(const std::string& path, const std::vector<bool>& values) {
+  const OwnedId type = flag_type();
+  impl_->create(path, std::vector<int64_t>{static_cast<int64_t>(values.size())}, type.get(), {});
+  impl_->write(path, type.get(), bytes_of(values).data(), values.size());
 }
 
 void H5Writer::close() {

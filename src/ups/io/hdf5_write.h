@@ -34,6 +34,12 @@ class H5Writer {
   void attribute(const std::string& object, const std::string& name, double value);
   void attribute(const std::string& object, const std::string& name, int64_t value);
   void attribute(const std::string& object, const std::string& name, const std::string& value);
+  // As h5py writes str, lists of str and bools, and reads them back: variable-length UTF-8, the enumeration FALSE, TRUE.
+  void text(const std::string& object, const std::string& name, const std::string& value);
+  void texts(const std::string& object, const std::string& name, const std::vector<std::string>& values);
+  void flag(const std::string& object, const std::string& name, bool value);
+  void flags(const std::string& object, const std::string& name, const std::vector<bool>& values);
+  void flag_dataset(const std::string& path, const std::vector<bool>& values);  // 1-D
   // Writes everything out, closes and fsyncs. Throws if any of it failed.
   void close();
   // close(), then renames the file to `path`, replacing what is there, and syncs the folder.

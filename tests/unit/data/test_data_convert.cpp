@@ -123,6 +123,27 @@ TEST_CASE("convert: The Well with constants as channels, and without") {
   CHECK(all_of(*without, 1) == all_of(*before, 1));
 }
 
+TEST_CASE("convert: into the layout of The Well and back") {
+  log::set_level(log::Level::error);
+  const TempDir dir;
+  const std::string files[] = {generated(dir, "ns2d", "kolmogorov", {{"nu", 0.1}}), generated(dir, "diffreact2d", "", {}),
+                               generated(dir, "advection1d", "", {{"beta", 0.4}}), std::string(UPS_SOURCE_DIR) + "/tests/golden/the_well/small_flow.hdf5"};
+  for (const auto& file : files) {
+    CAPTURE(file);
+    const auto before = data::open_source(file, {});
+    ConvertOptions o = options({file}, dir.file("well.hdf5"));
+    o.overwrite = true;
+    o.to = "well";
+    const auto after = converted(o);
+    CHECK(after->info().format == "well");
+    CHECK(after->info().coeff_names == before->info().coeff_names);
+    check_same(*before, *after);
+  }
+  ConvertOptions steady = options({generated(dir, "darcy2d", "", {})}, dir.file("steady.hdf5"));
+  steady.to = "well";
+  CHECK(contains(error_of([&] { data::convert(steady); }).line(), "well cannot hold"));
+}
+
 TEST_CASE("convert: part of a set keeps its trajectory numbers, so that the split stays") {
   const TempDir dir;
   const std::string file = dir.file("1D_Burgers_Sols_Nu0.01.hdf5");
