@@ -62,15 +62,16 @@ struct PdetOptions {
   std::optional<std::vector<int64_t>> depths;
   std::optional<int64_t> group_size;
   int64_t num_heads = 4;
-  double mlp_ratio = 2.0;
+  std::optional<double> mlp_ratio;
   double dropout = 0;
   int64_t window = 8;
   std::optional<bool> periodic;
-  std::vector<std::string> condition = {"dt", "params", "bc"};
+  std::optional<std::vector<std::string>> condition;
   std::string channel_mode = "mixed";
   std::string local_mixing = "spectral";
-  int64_t modes = 48;
-  bool transport = false, linear_path = false;
+  std::optional<int64_t> modes;
+  std::optional<bool> transport;
+  bool linear_path = false;
   std::string norm = "auto";
   std::string attention = "auto";
   // pdet_stack
@@ -94,18 +95,18 @@ struct PdetOptions {
     v("group_size", s.group_size,
       {.doc = "pdet_unet: channels per attention group, divides hidden_dim; default 32", .min = 1, .max = 16384});
     v("num_heads", s.num_heads, {.doc = "attention heads", .min = 1, .max = 256});
-    v("mlp_ratio", s.mlp_ratio, {.doc = "hidden width of the MLP / width; 0 = no MLP (pdet_window)", .min = 0, .max = 16});
+    v("mlp_ratio", s.mlp_ratio, {.doc = "hidden width of the MLP / width; 0 = no MLP (pdet_window); default 0 with transport, else 2", .min = 0, .max = 16});
     v("dropout", s.dropout, {.doc = "dropout in attention and MLP; pdet_unet never uses it", .min = 0, .max = 0.95});
     v("window", s.window, {.doc = "pdet_window: patches per attention window and axis", .min = 1, .max = 1024});
     v("periodic", s.periodic, {.doc = "pdet_window: wrap windows and paddings around; default from the data's boundary"});
     v("condition", s.condition,
-      {.doc = "pdet_window: what AdaLN sees: time step, PDE parameters, boundary kind", .choices = {"dt", "params", "bc"}});
+      {.doc = "pdet_window: what AdaLN sees: time step, PDE parameters, boundary kind; default params where they vary in the training data (correctors, steady priors: all)", .choices = {"dt", "params", "bc"}});
     v("channel_mode", s.channel_mode,
       {.doc = "pdet_window: fields share tokens (mixed) or have their own (separate)", .choices = {"mixed", "separate"}});
     v("local_mixing", s.local_mixing,
       {.doc = "pdet_window: token mixing beside attention: 3-tap convolution, or that and a truncated Fourier convolution", .choices = {"none", "conv3", "spectral"}});
     v("transport", s.transport,
-      {.doc = "pdet_window: every head also reads its values at a learned displacement (semi-Lagrangian; deformable attention with one point)"});
+      {.doc = "pdet_window: every head also reads its values at a learned displacement (semi-Lagrangian; deformable attention with one point); default true in operators with local_mixing spectral"});
     v("linear_path", s.linear_path,
       {.doc = "pdet_window: a Fourier multiplier beside the network, the linear part of the step; not in correctors and steady priors"});
     v("norm", s.norm,
@@ -113,7 +114,7 @@ struct PdetOptions {
        .choices = {"auto", "none", "layer"}});
     v("attention", s.attention,
       {.doc = "pdet_window: levels with window attention; auto = all but the finest beside local mixing", .choices = {"auto", "all"}});
-    v("modes", s.modes, {.doc = "Fourier modes per axis of local_mixing spectral", .min = 1, .max = 4096});
+    v("modes", s.modes, {.doc = "Fourier modes per axis of local_mixing spectral; default 12 with transport, else 48", .min = 1, .max = 4096});
     v("depth", s.depth, {.doc = "blocks", .min = 1, .max = 256, .status = KeyStatus::reference, .advice = kStack});
     v("attention_type", s.attention_type,
       {.doc = "attention", .choices = {"standard", "channel_separated"}, .status = KeyStatus::reference, .advice = kStack});

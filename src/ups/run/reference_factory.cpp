@@ -20,7 +20,7 @@ ref::LatentOperatorConfig operator_config(const RunConfig& c) {
   o.depths = *p.depths;
   o.group_size = *p.group_size;
   o.num_heads = p.num_heads;
-  o.mlp_ratio = p.mlp_ratio;
+  o.mlp_ratio = p.mlp_ratio.value_or(2.0);
   o.time_embed_dim = c.latent.dim;
   return o;
 }

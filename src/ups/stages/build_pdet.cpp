@@ -28,7 +28,7 @@ std::unique_ptr<models::FieldModel> build_pdet_unet(const FieldSpace& space, con
   c.core.depths = o.depths.value_or(std::vector<int64_t>{1, 1, 1});
   c.core.group_size = o.group_size.value_or(32);
   c.core.num_heads = o.num_heads;
-  c.core.mlp_ratio = o.mlp_ratio;
+  c.core.mlp_ratio = o.mlp_ratio.value_or(2.0);
   c.core.time_embed_dim = options.latent_dim;
   c.seed = spec.seed;
   if (spec.condition_tau) throw usage_error("operator.pdet", "the corrector needs architecture pdet_window", "set diffusion.pdet without input_dim and group_size");
@@ -38,7 +38,11 @@ std::unique_ptr<models::FieldModel> build_pdet_unet(const FieldSpace& space, con
 std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, const NetSpec& spec, const NetOptions& options) {
   const auto& info = space.info();
   const auto& o = options.pdet;
-  const auto asks = [&](const char* what) { return std::find(o.condition.begin(), o.condition.end(), what) != o.condition.end(); };
+  const bool operator_net = !spec.steady && !spec.condition_tau;
+  // What does not vary needs no modulation, which would cost an operator a third of its steps.
+  using Names = std::vector<std::string>;
+  const Names condition = o.condition ? *o.condition : !operator_net ? Names{"dt", "params", "bc"} : space.params_vary ? Names{"params"} : Names{};
+  const auto asks = [&](const char* what) { return std::find(condition.begin(), condition.end(), what) != condition.end(); };
   models::PdeTransformerConfig c;
   c.in_channels = spec.in_channels;
   c.out_channels = spec.out_channels;
@@ -48,10 +52,9 @@ std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, c
   c.depths = o.depths.value_or(std::vector<int64_t>{2, 1});
   c.heads = o.num_heads;
   c.window = o.window;
-  c.mlp_ratio = o.mlp_ratio;
-  c.modes = o.modes;
-  c.transport = o.transport;
-  const bool operator_net = !spec.steady && !spec.condition_tau;
+  c.transport = o.transport.value_or(operator_net && o.local_mixing == "spectral");
+  c.mlp_ratio = o.mlp_ratio.value_or(c.transport ? 0.0 : 2.0);
+  c.modes = o.modes.value_or(c.transport ? 12 : 48);
   if (o.linear_path && operator_net && spec.in_channels != spec.out_channels)
     throw usage_error("operator.pdet.linear_path", "maps one frame to one frame, found a network that sees several", "remove it or operator.context");
   c.linear_path = o.linear_path && operator_net;

@@ -56,6 +56,11 @@ void measure_change(FieldSpace& s) {
   s.persistence = std::max(1e-12, relative / std::max(1.0, windows));
 }
 
+bool params_vary(data::Dataset& d) {
+  const auto& train = d.members(data::Split::train);
+  return std::any_of(train.begin(), train.end(), [&](int64_t t) { return d.params(t) != d.params(train[0]); });
+}
+
 }  // namespace
 
 at::Tensor FieldSpace::physical(const at::Tensor& z) const { return z * std + mean; }
@@ -73,6 +78,7 @@ std::unique_ptr<FieldSpace> open_field_space(const data::DataOptions& options, i
   at::Tensor kinds = at::zeros({1, 7});
   for (auto b : s->info().boundary) kinds[0][static_cast<int64_t>(b)] += 1.0 / static_cast<double>(s->info().boundary.size());
   s->boundary = kinds.to(device);
+  s->params_vary = params_vary(*s->dataset);
   if (!s->info().steady) measure_change(*s);
   if (!s->delta_rms.empty()) s->delta_scale = models::channel_scale(s->delta_rms, axes).to(device);
   return s;

@@ -19,6 +19,7 @@ struct FieldSpace {
   at::Tensor boundary;       // [1, K] one count per boundary kind over all sides, divided by the number of sides
   at::Tensor delta_scale;    // [1, C, 1..]: delta_rms on the device
   std::vector<double> delta_rms;  // per channel: RMS of u(t + stride) - u(t), normalised units
+  bool params_vary = false;  // some PDE parameter differs between trajectories of the train split
   double persistence = 1;    // mean over train windows of |u(t + stride) - u(t)| / max(|u(t + stride)|, floor), normalised units
 
   const data::SetInfo& info() const { return dataset->info(); }
