@@ -92,6 +92,7 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   const at::Device device = choose_device(config.training.device);
   if (args.debug_sync && !device.is_cuda()) log::notice_once("ignored: --debug-sync (no effect on device " + device.str() + ")");
   prepare_process(config);
+  const auto keys = stages_of(config, args.stage);  // may refuse: before anything is written
   const std::filesystem::path path = default_run_dir(args, config, std::time(nullptr));
   const bool exists = std::filesystem::exists(path / "config.yaml");
   const bool has_checkpoint = std::filesystem::exists(path / "ckpt");
@@ -114,7 +115,6 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
   session.flat_log = std::make_unique<io::JsonlWriter>(session.dir.file(c.training.log_path));
   log::info(fmt::format("run {}  config {}  device {}  threads {}", path.string(), session.loaded.hash.substr(0, 12), device.str(), at::get_num_threads()));
 
-  const auto keys = stages_of(c, args.stage);
   int index = 0;
   std::vector<train::StageStatus> status;
   bool trained = false;

@@ -23,10 +23,6 @@ LoadedConfig stored_config(const std::filesystem::path& file);
 // Physical cores of this machine, at most the CPUs this process may use.
 int default_threads();
 
-class Session;
-// A finished run, opened for reading beside others; threads 0 = the run's own. Exit 4 when the folder is no run directory.
-Session open_run(const std::filesystem::path& run, const std::string& command_line, int64_t threads, const std::string& device);
-
 class Session {
  public:
   Session(LoadedConfig loaded, train::RunDir dir, at::Device device);
@@ -48,5 +44,8 @@ class Session {
   std::map<std::string, std::unique_ptr<stages::FieldSpace>> spaces_;
   std::map<std::string, double> costs_;
 };
+
+// A finished run, opened for reading beside others; threads 0 = the run's own. Exit 4 when the folder is no run directory.
+Session open_run(const std::filesystem::path& run, const std::string& command_line, int64_t threads, const std::string& device);
 
 }  // namespace ups::run
