@@ -44,7 +44,8 @@ const std::vector<Recipe>& recipes() {
        "hidden_dim: 32, depths: [4], num_heads: 4, local_mixing: conv3, mlp_ratio: 1, condition: []", "", "{mode: none}", 8, 10},
       {"ns", "2-D incompressible flow, decaying vortices, nu = 0.01, periodic",
        "ns2d -n 256 --nx 64 --param nu=0.01 --t-end 5 --save-every 0.25", "ns2d_nu0.01.h5", 1, 2,
-       "hidden_dim: 48, depths: [2, 2], num_heads: 4, local_mixing: conv3", "", "{mode: none}", 8, 20},
+       "hidden_dim: 24, depths: [2, 1], num_heads: 4, local_mixing: spectral, modes: 12, mlp_ratio: 0, transport: true, linear_path: true, condition: []", "",
+       "{mode: none}", 8, 10},
   };
   return all;
 }
