@@ -17,7 +17,7 @@ for set in "${@:-burgers_nu0.001 ks burgers_nu0.01 advection_beta1 diffreact}"; 
     generate=$(sed -n 's/^#  *ups-data generate/generate/p' "$config" | head -1)
     [ -e "${generate##* }" ] || (mkdir -p quickstart-data && $bin/ups-data $generate)
     choices=()
-    [ "$seconds" = 120 ] || [ ! -e "$out/$name-120s/compare.json" ] || choices=(--choices "$out/$name-120s")
+    [ "$seconds" -le 120 ] || [ ! -e "$out/$name-120s/compare.json" ] || choices=(--choices "$out/$name-120s")
     $bin/ups-eval compare "pdet_window=$config" "fno_fixed=$config+configs/opponents/$fno.yaml" "unet=$config+configs/opponents/unet.yaml" \
       --out "$out/$name-${seconds}s" --cpu-seconds "$seconds" --seeds "${SEEDS:-3}" --jobs "${JOBS:-2}" --optimizers adamw,muon_hybrid ${choices[@]+"${choices[@]}"}
   done

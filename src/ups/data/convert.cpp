@@ -101,7 +101,8 @@ class Converter {
     std::tie(first_, last_) = parse_select(o_.select, info_.trajectories);
     channels_ = info_.channels;
     names_ = info_.channel_names;
-    if (info_.coeff_channels > 0 && !info_.steady && o_.to != "well") add_constants();  // The Well has a place for them
+    if (o_.to == "well" && !o_.constants.empty()) throw usage_error("--constants", "is for layouts without a place for constant fields, well has one", "leave it out");
+    if (info_.coeff_channels > 0 && !info_.steady && o_.to != "well") add_constants();
   }
 
   void add_constants() {
@@ -272,7 +273,8 @@ class Converter {
 
   // What the readers understand beats what the input said of the same name.
   void describe(io::H5Writer& file) const {
-    std::set<std::string> taken = {"dataset_name", "grid_type", "n_spatial_dims", "n_trajectories", "simulation_parameters", "family", "channels", "boundary", "parameters", "first_trajectory", "converted_from", "converted_by"};
+    std::set<std::string> taken = {"family", "channels", "boundary", "parameters", "first_trajectory", "converted_from", "converted_by"};
+    if (to_ == "well") taken.insert({"dataset_name", "grid_type", "n_spatial_dims", "n_trajectories", "simulation_parameters"});
     std::vector<std::string> params, sides, inputs;
     for (const auto& [name, value] : sources_[0]->info().params) {
       params.push_back(name);

@@ -94,7 +94,7 @@ std::string chart_body(const Chart& c, int id) {
   for (const auto& s : c.series) longest = std::max(longest, std::min<size_t>(s.name.size(), 30));
   const bool legend = c.series.size() > 1 || (c.series.size() == 1 && !c.series[0].name.empty());
   const double left = 68, top = c.title.empty() ? 18 : 40, bottom = c.height - 48;
-  const double right = c.width - (legend ? 40 + 6.6 * static_cast<double>(longest) : 18);
+  const double right = c.width - (legend ? 40 + 7.6 * static_cast<double>(longest) : 18);
   std::vector<const std::vector<double>*> xs, ys;
   for (const auto& s : c.series) {
     xs.push_back(&s.x);

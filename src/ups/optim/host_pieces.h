@@ -8,10 +8,12 @@
 
 namespace ups::optim {
 
+// Fixed pieces, so that results do not depend on the number of threads.
 class HostPieces {
  public:
   static constexpr int64_t kChunk = 1 << 16;
 
+  // Parameter number `slot` of the optimizer, with so many numbers; before close().
   void add(size_t slot, int64_t numbers);
   // After the last add: tiny tensors share a task.
   void close();

@@ -56,7 +56,8 @@ std::vector<Contender> load_contenders(const CompareArgs& args) {
       throw usage_error("CONFIG", "'" + c.name + "' is no name for files", "use letters, digits, dot, dash and underscore: NAME=FILE");
     const RunConfig config = load_run_config(c.files, overrides_of(args)).config;
     const auto& data = stage_data(config, args.stage);
-    std::string files = fmt::format("initial_step {}, split_seed {}, files", data.initial_step, data.split_seed);
+    std::string files = fmt::format("initial_step {}, split_seed {}, num_samples_max {}, train_frames {}, reduced_resolution {} and {} in time, files", data.initial_step,
+                                    data.split_seed, data.num_samples_max, data.train_frames.value_or(0), data.reduced_resolution, data.reduced_resolution_t);
     for (const auto& f : data.files) files += " " + f;
     if (first_data.empty()) first_data = files;
     if (files != first_data)
@@ -157,11 +158,14 @@ CellResult CompareFolder::collect(const Cell& cell, int exit_code) const {
 std::vector<StoredChoice> stored_choices(const std::string& folder) {
   const fs::path path = fs::path(folder) / "compare.json";
   if (!fs::exists(path)) throw usage_error("--choices " + folder, "holds no compare.json", "give the --out of a finished comparison");
-  const auto j = read_json(path);
+  io::ReadOptions options;
+  options.max_bytes = 64 << 20;
   std::vector<StoredChoice> out;
   try {
+    const auto j = nlohmann::json::parse(io::read_text(path, options));
     for (const auto& row : j.at("rows"))
-      out.push_back({row.at("name").get<std::string>(), row.at("optimizer").get<std::string>(), row.at("lr_factor").get<double>(), j.at("cpu_seconds").get<double>()});
+      out.push_back({row.at("name").get<std::string>(), row.at("optimizer").get<std::string>(), row.at("lr_factor").get<double>(), j.at("cpu_seconds").get<double>(),
+                     j.at("stage").get<std::string>()});
   } catch (const nlohmann::json::exception&) {
     throw usage_error(path.string(), "is no report of ups-eval compare", "call that comparison again: it rewrites its report");
   }

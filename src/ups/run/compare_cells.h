@@ -83,6 +83,7 @@ std::vector<Chosen> choose_as(const CompareFolder& folder, const std::string& ot
 struct StoredChoice {
   std::string contender, optimizer;
   double factor = 1, cpu_seconds = 0;
+  std::string stage;
 };
 std::vector<StoredChoice> stored_choices(const std::string& folder);
 

@@ -85,6 +85,9 @@ std::vector<Chosen> choose(const CompareFolder& folder, const TrainCells& train)
 
 std::vector<Chosen> choose_as(const CompareFolder& folder, const std::string& other, const TrainCells& train) {
   const auto rows = stored_choices(other);
+  for (const StoredChoice& r : rows)
+    if (r.stage != folder.args().stage)
+      throw usage_error("--choices " + other, "compared stage " + r.stage + ", this compares " + folder.args().stage, "give a comparison of the same stage");
   std::vector<Chosen> out;
   std::vector<Cell> cells;
   for (size_t c = 0; c < folder.contenders().size(); ++c) {

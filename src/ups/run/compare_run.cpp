@@ -116,7 +116,7 @@ void add_compare_options(CLI::App& app, CompareArgs& args) {
   app.add_option("--lr-factors", args.lr_factors, "grid on each file's learning rate, by validation on one seed (default: 0.333,1,3)")->delimiter(',')->check(CLI::Range(1e-9, 1e9));
   app.add_option("--optimizers", args.optimizers, "optimizers to choose from in the same way, for example adamw,muon_hybrid (default: each file's own)")
       ->delimiter(',')->check(CLI::IsMember({"adam", "adamw", "sgd", "muon_hybrid"}));
-  app.add_option("--choices", args.choices, "folder of a finished comparison: its choices of optimizer and learning rate, nothing is searched here");
+  app.add_option("--choices", args.choices, "folder of a finished comparison: its optimizers and factors on the learning rates are taken, --optimizers and --lr-factors are not searched");
   app.add_option("--set", args.sets, "KEY=VALUE for every contender")->allow_extra_args(false);
 }
 

@@ -106,7 +106,7 @@ int run_training(const TrainArgs& args, const std::string& command_line) {
                                                                      : train::RunDir::create(path, command_line),
                   device);
   const RunConfig& c = session.config();
-  if (exists) require_same_config(session.dir, session.loaded, args.allow_config_change);
+  if (has_checkpoint) require_same_config(session.dir, session.loaded, args.allow_config_change);
   write_config(session.dir, session.loaded);
   log::add_file(session.dir.file("run.log").string());
   session.store.clean();

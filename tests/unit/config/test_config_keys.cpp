@@ -120,6 +120,9 @@ TEST_CASE("the operator of a recipe is the one that was measured: that of the sh
     CHECK(a.config.stages.op.rollout.noise == b.config.stages.op.rollout.noise);
     CHECK(a.config.data.patch_size == b.config.data.patch_size);
     CHECK(a.config.training.batch_size == b.config.training.batch_size);
+    CHECK(a.config.stages.op.epochs == b.config.stages.op.epochs);
+    CHECK(run::resolve_stage(a.config, "operator").optimizer.name == run::resolve_stage(b.config, "operator").optimizer.name);
+    CHECK(run::resolve_stage(a.config, "operator").optimizer.lr == run::resolve_stage(b.config, "operator").optimizer.lr);
   }
 }
 
