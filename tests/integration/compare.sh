@@ -47,6 +47,9 @@ grep -q 'has no contender wide' refused.err
 echo 'data: {files: [other.hdf5], initial_step: 2}' > other.yaml
 refused "$bin/ups-eval" compare ours.yaml other=ours.yaml+other.yaml --out cmp2
 grep -q 'has other data than ours.yaml' refused.err
+echo 'data: {initial_step: 2, train_frames: 5}' > early.yaml
+refused "$bin/ups-eval" compare ours.yaml early=ours.yaml+early.yaml --out cmp2
+grep -q 'has other data than ours.yaml' refused.err
 refused "$bin/ups-eval" compare ours.yaml ours.yaml --out cmp2
 grep -q "two contenders are called 'ours'" refused.err
 "$bin/ups-eval" paths --run cmp/runs/wide-*-seed1 --print-json > paths.json

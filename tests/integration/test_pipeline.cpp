@@ -9,6 +9,7 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/io/torch_file.h"
+#include "ups/run/evaluate_run.h"
 #include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
 #include "ups/train/run_state.h"
@@ -312,6 +313,21 @@ TEST_CASE("a context that stages or data do not have is refused before training"
   refused("operator", {"operator.context=2", "training.time_stride=2"}, "more than the 1 frames");
   refused("all", {"operator.context=2"}, "stage diff_residual corrects an operator that sees one frame");
   refused("diff_residual", {"operator.context=2"}, "stage diff_residual corrects an operator that sees one frame");
+}
+
+TEST_CASE("train_frames: the evaluation goes beyond them; a start that failed does not block the corrected one", "[pipeline]") {
+  const fs::path dir = test::scratch() / "frames";
+  CHECK_THROWS_WITH(test::train("operator", dir, {"data.train_frames=1000"}), Catch::Contains("data.train_frames"));
+  const auto without_permission = [&](const std::string& frames) { return test::train("operator", dir, {"data.train_frames=" + frames}, false, "", false); };
+  REQUIRE(without_permission("4") == 0);
+  CHECK_THROWS_WITH(without_permission("5"), Catch::Contains("another configuration"));
+  run::EvalArgs args;
+  args.run = dir.string();
+  args.plots = false;
+  run::run_evaluation(args, "test");
+  std::ifstream in(dir / "eval/evaluation.json");
+  const auto report = nlohmann::json::parse(in);
+  CHECK(report.at("extra").at("sets").at("advection1d").at("frames") == 7);  // 9 stored, 2 given
 }
 
 TEST_CASE("objective reference: all four stages on UPS's latent space, interrupted and resumed", "[pipeline]") {
