@@ -13,7 +13,7 @@ import time
 
 import bench_step
 import torch
-from bench_optim import CENSUS, Case, Program
+from bench_optim import CENSUS, Case, Program, agreement
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
@@ -80,17 +80,12 @@ class Duel:
 
 
 def optimizer_duels(program, census, device):
-    norms = {}
-    for kind, opponent in (("hybrid", "A"), ("adamw", "adamw")):
-        ours = [float(x) for x in program.ask(f"{CENSUS[census]} {kind} check 3")]
-        case = Case(census, opponent, device)
-        for _ in range(3):
-            case.step()
-        norms[kind] = max(abs(a - p.norm().item()) / p.norm().item() for a, p in zip(ours, case.params))
-        if not norms[kind] <= 1e-4:
-            print(f"bench_gpu: {census} {kind}: the weights after 3 steps differ by {norms[kind]:.1e}", file=sys.stderr)
+    norms = agreement(program, census, device)
+    for opponent, difference in norms.items():
+        if not difference <= 1e-4:
+            print(f"bench_gpu: {census} {opponent}: the weights after 3 steps differ by {difference:.1e}", file=sys.stderr)
     return [Duel(f"{census}: {name}", program, f"{CENSUS[census]} {kind} ", Case(census, opponent, device).step, device,
-                 norms.get(kind) if opponent != "B" else None)
+                 norms.get(opponent))
             for name, kind, opponent in (("Muon + AdamW, fp32, against torch.optim.Muon in fp32", "hybrid", "A"),
                                          ("Muon + AdamW, fp32, against torch.optim.Muon (bf16)", "hybrid", "B"),
                                          ("Muon + AdamW, bf16, against torch.optim.Muon (bf16)", "hybrid_bf16", "B"),

@@ -44,6 +44,11 @@ def keep(out):
             shutil.copy(chart, os.path.join(kept, name + ".svg"))
 
 
+def seeds_apart(a, b):
+    """Whether the ranges over the seeds do not overlap."""
+    return a["high"] < b["low"] or b["high"] < a["low"]
+
+
 def section(name):
     result = json.load(open(os.path.join(kept, name + ".json")))
     rows = result["rows"]
@@ -56,7 +61,7 @@ def section(name):
     for r in rows:
         lines.append(f"| {r['name']} | {r['parameters']:,} | {r['choice'].replace(', ', '; ')} | {r['updates']:,.0f} | {r['one_step']:.3g} "
                      f"| **{r['mean']:.3g}** ({r['low']:.3g} .. {r['high']:.3g}) | {r['mean'] / r['persistence']:.3g} | {r['mean'] / r['climatology']:.3g} |")
-    apart = "do not overlap" if ours["high"] < rival["low"] or rival["high"] < ours["low"] else "overlap"
+    apart = "do not overlap" if seeds_apart(ours, rival) else "overlap"
     lines += ["", f"`pdet_window` over the best opponent, {rival['name']}: **{ours['mean'] / rival['mean']:.2f}x**; the ranges of {result['seeds']} seeds {apart}.", "",
               f"![rollout error over time](comparison/{name}.svg)", "",
               f"A test trajectory, its rollout and the error (seed 0; colours of the error by its own largest value): `pdet_window`, then {rival['name']}.", "",
@@ -86,7 +91,7 @@ def main():
             "Test rollout error, mean of the seeds:", "",
             "| set | CPU-s | `pdet_window` | `fno_fixed` | `unet` | over the better one | ranges of the seeds |", "|---|---|---|---|---|---|---|"]
     page += [f"| {s} | {b} | {o['mean']:.3g} | {f:.3g} | {u:.3g} | **{o['mean'] / r['mean']:.2f}x** ({r['name']}) "
-             f"| {'apart' if o['high'] < r['low'] or r['high'] < o['low'] else 'overlap'} |" for s, b, o, f, u, r in summary]
+             f"| {'apart' if seeds_apart(o, r) else 'overlap'} |" for s, b, o, f, u, r in summary]
     with open(os.path.join(docs, "comparison.md"), "w") as f:
         f.write("\n".join(page + [""] + sections).rstrip() + "\n")
     print(f"docs/comparison.md: {len(names)} sets")

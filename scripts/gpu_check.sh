@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU: builds preset cuda, runs the optimizer and trainer tests on the device (also under
 # compute-sanitizer), trains and scores the operator there, times the optimizers and the training step against Python's on the same GPU
-# with the kernels, copies and waits of each (scripts/bench_gpu.py), and writes a report. Needs no network: LibTorch comes from an installed `torch` >= 2.11 with CUDA, the other
-# libraries from UPS_DEPS_PREFIX (filled by scripts/bundle_deps.sh) or from the system.
+# with the kernels, copies and waits of each (scripts/bench_gpu.py), and writes a report. Needs no network: LibTorch comes from an
+# installed `torch` >= 2.11 with CUDA, the other libraries from UPS_DEPS_PREFIX (filled by scripts/bundle_deps.sh) or from the system.
 #   scripts/gpu_check.sh [--report FILE] [--torch FOLDER]      default: docs/gpu.md, the torch of python3
 #   UPS_DEPS_PREFIX=DIR   headers and libraries      CUDA_HOME=DIR   toolkit (default: nvcc's)
 set -euo pipefail

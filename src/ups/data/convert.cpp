@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -155,9 +156,9 @@ class Converter {
     return head;
   }
 
-  void create(io::H5Writer& file) const {
-    if (to_ == "well") return write_well_header(file, well_header());
-    if (!monolithic()) return;
+  void create(io::H5Writer& file) {
+    if (to_ == "well") well_.emplace(file, well_header());
+    if (well_ || !monolithic()) return;
     file.dataset(to_ == "ups_h5" ? "/data" : "/tensor", join_shape({last_ - first_, info_.frames}, frame_shape()), io::H5Number::f32);
     if (to_ == "pdebench_darcy") file.dataset("/nu", join_shape({last_ - first_}, info_.grid), io::H5Number::f32);
     if (to_ == "ups_h5") return;  // it has no coordinates
@@ -200,7 +201,7 @@ class Converter {
       p.source->read_coeff(p.local, full_);
       resample_.apply(full_, constants_, info_.coeff_channels);
     }
-    if (to_ == "well") return copy_well(file, k, p, full, cells);
+    if (well_) well_->constants(k - first_, constants_);
     std::string object = to_ == "ups_h5" ? "/data" : "/tensor";
     std::vector<int64_t> start{k - first_, 0};
     if (!monolithic()) {
@@ -213,41 +214,20 @@ class Converter {
       start = {0};
     }
     if (to_ == "pdebench_darcy") file.write_rows("/nu", k - first_, constants_);
-    const int64_t window = window_of(full);
+    const auto frame_bytes = static_cast<int64_t>(static_cast<size_t>(std::max(channels_, info_.channels)) * full * sizeof(float));
+    const int64_t window = std::clamp<int64_t>(kWindowBytes / frame_bytes, 1, info_.frames);
     start.resize(start.size() + frame_shape().size(), 0);
     const size_t time_axis = monolithic() ? 1 : 0;
     for (int64_t t = 0; t < info_.frames; t += window) {
       const int64_t n = std::min(window, info_.frames - t);
       read_window(p, t, n, full, cells);
+      if (well_) {
+        well_->frames(k - first_, t, n, out_);
+        continue;
+      }
       start[time_axis] = t;
       file.write_block(object, start, join_shape(monolithic() ? std::vector<int64_t>{1, n} : std::vector<int64_t>{n}, frame_shape()), out_);
     }
-  }
-
-  // Channel by channel: every one is a data set of its own.
-  void copy_well(io::H5Writer& file, int64_t k, const Position& p, size_t full, size_t cells) {
-    const WellHeader h = well_header();
-    const auto block = [&](const std::string& channel, std::vector<int64_t> start, std::vector<int64_t> count, std::span<const float> values) {
-      start.resize(start.size() + info_.grid.size(), 0);
-      file.write_block(well_object(channel), start, join_shape(std::move(count), info_.grid), values);
-    };
-    for (size_t c = 0; c < h.constant.size(); ++c) block(h.constant[c], {k - first_}, {1}, std::span<const float>(constants_).subspan(c * cells, cells));
-    const int64_t window = window_of(full);
-    for (int64_t t = 0; t < info_.frames; t += window) {
-      const int64_t n = std::min(window, info_.frames - t);
-      read_window(p, t, n, full, cells);
-      const auto frames = static_cast<size_t>(n), channels = static_cast<size_t>(channels_);
-      std::vector<float> one(frames * cells);
-      for (size_t c = 0; c < channels; ++c) {
-        for (size_t f = 0; f < frames; ++f) std::copy_n(&out_[(f * channels + c) * cells], cells, &one[f * cells]);
-        block(h.varying[c], {k - first_, t}, {1, n}, one);
-      }
-    }
-  }
-
-  int64_t window_of(size_t full) const {
-    const auto frame_bytes = static_cast<int64_t>(static_cast<size_t>(std::max(channels_, info_.channels)) * full * sizeof(float));
-    return std::clamp<int64_t>(kWindowBytes / frame_bytes, 1, info_.frames);
   }
 
   // Frames t, .. of the result, as stored: out_.
@@ -307,6 +287,7 @@ class Converter {
   int64_t first_ = 0, last_ = 0, channels_ = 0;
   std::vector<std::string> names_;
   bool y_first_ = false;
+  std::optional<WellFile> well_;  // when that is the layout
   std::vector<float> full_, reduced_, constants_, out_;
 };
 

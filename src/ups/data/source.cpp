@@ -137,15 +137,14 @@ void Source::believe_attributes() {
   for (int64_t& id : info_.ids) id += numbered ? static_cast<int64_t>(first->numbers[0]) : 0;
 }
 
-std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions& options) {
+// By the layout alone; what the attributes say on top of it is read by open_source.
+static std::unique_ptr<Source> open_layout(const std::string& path, const SourceOptions& options) {
   namespace fs = std::filesystem;
   std::error_code ec;
   if (fs::is_directory(path, ec)) {
     const bool zarr = fs::exists(fs::path(path) / ".zgroup", ec) || fs::exists(fs::path(path) / "zarr.json", ec);
     if (!zarr) throw data_error(path, "expected an HDF5 file or a Zarr store, found another directory");
-    std::unique_ptr<Source> source = open_zarr(path, options);
-    source->believe_attributes();
-    return source;
+    return open_zarr(path, options);
   }
   std::unique_ptr<io::H5File> file = io::H5File::open(path, options.limits);
   file->walk();  // links and cycles of the whole file, before any of it is believed
@@ -154,19 +153,18 @@ std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions
   info.bytes = file->bytes();
   info.format = options.format == "auto" ? detect_format(*file) : options.format;
   info.attributes = file->attributes("/");
-  if (info.format == "well") {
-    std::unique_ptr<Source> source = open_well(std::move(file), std::move(info));
-    source->believe_attributes();
-    return source;
-  }
+  if (info.format == "well") return open_well(std::move(file), std::move(info));
   if (info.format == "zarr") throw data_error(path, "expected a Zarr store, found a file");
   if (info.format == "pdebench_ns") throw unsupported(path, info.format);
   const Family family = find_family(path, info.format, info.attributes, options.tasks);
   info.family = family.name;
   info.known_family = family.known;
   info.params = file_params(path, info.attributes);
-  std::unique_ptr<Source> source = info.format == "pdebench_group" ? open_groups(std::move(file), std::move(info), options)
-                                                                   : open_monolithic(std::move(file), std::move(info), options);
+  return info.format == "pdebench_group" ? open_groups(std::move(file), std::move(info), options) : open_monolithic(std::move(file), std::move(info), options);
+}
+
+std::unique_ptr<Source> open_source(const std::string& path, const SourceOptions& options) {
+  std::unique_ptr<Source> source = open_layout(path, options);
   source->believe_attributes();
   return source;
 }

@@ -15,9 +15,11 @@ std::string plain(std::string name) {
 
 const char* kind_of(Boundary b) { return b == Boundary::periodic ? "PERIODIC" : b == Boundary::open ? "OPEN" : "WALL"; }
 
-class Writer {
+std::string object_of(const std::string& channel) { return "/t0_fields/" + plain(channel); }
+
+class HeaderWriter {
  public:
-  Writer(io::H5Writer& file, const WellHeader& header) : file_(file), h_(header) {
+  HeaderWriter(io::H5Writer& file, const WellHeader& header) : file_(file), h_(header) {
     for (size_t a = 0; a < h_.coords.size(); ++a) dims_.emplace_back(1, "xyz"[a]);
   }
 
@@ -97,7 +99,7 @@ class Writer {
     Texts names;
     for (const bool time : {true, false}) {
       for (const std::string& channel : time ? h_.varying : h_.constant) {
-        const std::string object = well_object(channel);
+        const std::string object = object_of(channel);
         std::vector<int64_t> shape{h_.trajectories};
         if (time) shape.push_back(static_cast<int64_t>(h_.time.size()));
         for (const auto& c : h_.coords) shape.push_back(static_cast<int64_t>(c.size()));
@@ -122,8 +124,31 @@ class Writer {
 
 }  // namespace
 
-std::string well_object(const std::string& channel) { return "/t0_fields/" + plain(channel); }
+WellFile::WellFile(io::H5Writer& file, WellHeader header) : file_(file), h_(std::move(header)) {
+  for (const auto& c : h_.coords) {
+    grid_.push_back(static_cast<int64_t>(c.size()));
+    cells_ *= c.size();
+  }
+  HeaderWriter(file_, h_).write();
+}
 
-void write_well_header(io::H5Writer& file, const WellHeader& header) { Writer(file, header).write(); }
+void WellFile::block(const std::string& channel, std::vector<int64_t> start, std::vector<int64_t> count, std::span<const float> values) {
+  start.resize(start.size() + grid_.size(), 0);
+  count.insert(count.end(), grid_.begin(), grid_.end());
+  file_.write_block(object_of(channel), start, count, values);
+}
+
+void WellFile::constants(int64_t trajectory, std::span<const float> values) {
+  for (size_t c = 0; c < h_.constant.size(); ++c) block(h_.constant[c], {trajectory}, {1}, values.subspan(c * cells_, cells_));
+}
+
+void WellFile::frames(int64_t trajectory, int64_t first, int64_t count, std::span<const float> values) {
+  const size_t channels = h_.varying.size();
+  std::vector<float> one(static_cast<size_t>(count) * cells_);
+  for (size_t c = 0; c < channels; ++c) {
+    for (size_t f = 0; f < static_cast<size_t>(count); ++f) std::copy_n(&values[(f * channels + c) * cells_], cells_, &one[f * cells_]);
+    block(h_.varying[c], {trajectory, first}, {1, count}, one);
+  }
+}
 
 }  // namespace ups::data

@@ -70,7 +70,6 @@ std::vector<Contender> load_contenders(const CompareArgs& args);
 struct Chosen {
   Cell cell;               // seed 0
   CellResult result;
-  size_t tried = 0;
   std::string how;         // for the table: "1 of 4"
 };
 using TrainCells = std::function<void(const std::vector<Cell>&)>;  // trains those that have no result yet

@@ -47,19 +47,20 @@ void require_one_split(const CompareFolder& folder, const std::vector<Cell>& cel
 
 std::vector<Chosen> best_cells(const CompareFolder& folder, const std::vector<Cell>& cells) {
   std::vector<Chosen> out(folder.contenders().size());
+  std::vector<size_t> tried(out.size(), 0);
   for (auto& c : out) c.result.validation = INFINITY;
   require_one_split(folder, cells);
   for (const Cell& cell : cells) {
     const CellResult r = folder.result(cell).value();
     Chosen& best = out[cell.contender];
-    best.tried += 1;
+    tried[cell.contender] += 1;
     if (r.validation < best.result.validation) {
       best.cell = cell;
       best.result = r;
     }
   }
   for (size_t c = 0; c < out.size(); ++c) {
-    out[c].how = fmt::format("1 of {}", out[c].tried);
+    out[c].how = fmt::format("1 of {}", tried[c]);
     if (!std::isfinite(out[c].result.validation)) throw Error(ExitCode::diverged, folder.contenders()[c].name, "diverged in every cell", "lower its learning rate");
   }
   return out;
@@ -102,7 +103,7 @@ std::vector<Chosen> choose_as(const CompareFolder& folder, const std::string& ot
     const CellResult r = folder.result(cell).value();
     const std::string& name = folder.contenders()[cell.contender].name;
     if (!std::isfinite(r.validation)) throw Error(ExitCode::diverged, name, "diverged", "compare without --choices, or lower its learning rate");
-    out.push_back({cell, r, 0, fmt::format("chosen at {:g} CPU-s", rows[0].cpu_seconds)});
+    out.push_back({cell, r, fmt::format("chosen at {:g} CPU-s", rows[0].cpu_seconds)});
   }
   return out;
 }
