@@ -1,11 +1,14 @@
 #include "run_fixture.h"
 
+#include <ATen/ATen.h>
 #include <unistd.h>
+#define UPS_TEST_WITH_TORCH
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "test_common.h"
 #include "ups/data/generators/generator.h"
 #include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
@@ -95,6 +98,13 @@ std::map<std::string, std::string> newest_files(const fs::path& run_dir, const s
     if (e.path().extension() == ".safetensors") files[e.path().filename().string()] = slurp(e.path());
   }
   return files;
+}
+
+train::RunState final_state(const fs::path& run_dir, const std::string& stage) {
+  train::CheckpointStore store(run_dir / "ckpt", 3);
+  const auto content = store.load_newest(stage);
+  REQUIRE(content);
+  return train::RunState::from_json(content->state_json, "state");
 }
 
 std::vector<std::string> stable_records(const fs::path& run_dir) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ups/run/train_cli.h"
+#include "ups/train/run_state.h"
 
 namespace ups::test {
 
@@ -18,6 +19,8 @@ int train(const std::string& stage, const std::filesystem::path& run_dir, const 
           const std::string& stop_after = "", bool allow_config_change = true);
 // Contents of the newest checkpoint's files of a stage, by name.
 std::map<std::string, std::string> newest_files(const std::filesystem::path& run_dir, const std::string& stage);
+// The state of the newest checkpoint of a stage.
+train::RunState final_state(const std::filesystem::path& run_dir, const std::string& stage);
 // The epoch records of metrics.jsonl without volatile keys.
 std::vector<std::string> stable_records(const std::filesystem::path& run_dir);
 // A copy of a run directory.

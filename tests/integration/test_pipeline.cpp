@@ -9,7 +9,6 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/io/torch_file.h"
-#include "ups/run/evaluate_run.h"
 #include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
 #include "ups/train/run_state.h"
@@ -37,13 +36,6 @@ fs::path prepared(const std::string& stage) {
   fs::remove(copy / "metrics.jsonl");
   fs::remove(copy / "reports/training_log.jsonl");
   return copy;
-}
-
-train::RunState final_state(const fs::path& run, const std::string& stage) {
-  train::CheckpointStore store(run / "ckpt", 3);
-  const auto content = store.load_newest(stage);
-  REQUIRE(content);
-  return train::RunState::from_json(content->state_json, "state");
 }
 
 std::vector<nlohmann::json> epochs(const fs::path& run) {
@@ -100,7 +92,7 @@ TEST_CASE("every stage through every trainer feature, interrupted and resumed", 
       const fs::path straight = prepared(stage), broken = prepared(stage);
       CHECK(test::train(stage, straight, feature.sets) == 0);
       CHECK(test::train(stage, broken, feature.sets, false, "3u") == 0);
-      CHECK_FALSE(final_state(broken, stage).finished);
+      CHECK_FALSE(test::final_state(broken, stage).finished);
       CHECK(test::train(stage, broken, feature.sets, true) == 0);
       const auto a = test::newest_files(straight, stage), b = test::newest_files(broken, stage);
       REQUIRE(a.size() >= 2);
@@ -110,7 +102,7 @@ TEST_CASE("every stage through every trainer feature, interrupted and resumed", 
         CHECK(bytes == b.at(name));
       }
       CHECK(test::stable_records(straight) == test::stable_records(broken));
-      const auto state = final_state(straight, stage);
+      const auto state = test::final_state(straight, stage);
       CHECK(state.finished);
       CHECK(state.updates > 3);
       CHECK(state.best < 1e3);
@@ -122,7 +114,7 @@ TEST_CASE("what each feature does shows in the records", "[pipeline]") {
   const fs::path plain = prepared("operator"), accumulated = prepared("operator"), exports = prepared("operator");
   REQUIRE(test::train("operator", plain) == 0);
   REQUIRE(test::train("operator", accumulated, {"training.accum_steps=3"}) == 0);
-  const int64_t one = final_state(plain, "operator").updates, three = final_state(accumulated, "operator").updates;
+  const int64_t one = test::final_state(plain, "operator").updates, three = test::final_state(accumulated, "operator").updates;
   CHECK(three == 2 * ((one / 2 + 2) / 3));  // the last group of each of the two epochs is short
   REQUIRE(test::train("operator", exports, {"training.checkpoint_interval=1", "training.grad_clip=null"}) == 0);
   CHECK(fs::exists(exports / "checkpoints/operator_epoch_1.pt"));
@@ -247,7 +239,7 @@ TEST_CASE("the reference core trains on patches", "[pipeline]") {
                                       "latent.dim=8"};
   const fs::path run = test::scratch() / "patches";
   CHECK(test::train("operator", run, sets) == 0);
-  CHECK(final_state(run, "operator").best < 1e3);
+  CHECK(test::final_state(run, "operator").best < 1e3);
 }
 
 TEST_CASE("opponents train as operators and as deterministic steady solvers", "[pipeline]") {
@@ -272,62 +264,6 @@ TEST_CASE("opponents train as operators and as deterministic steady solvers", "[
       CHECK(rows == std::set<std::string>{"persistence", "climatology", "operator", "steady_prior"});  // no samples: they know no noise
     }
   }
-}
-
-TEST_CASE("operators with a context train, resume and are scored as they were validated", "[pipeline]") {
-  const std::vector<std::string> common{"operator.context=2", "operator.predict=state", "data.normalization=none", "stages.operator.objective=mse", "evaluation.split=val",
-                                        "stages.diff_residual.epochs=0", "stages.consistency_distill.epochs=0", "stages.steady_prior.epochs=0"};
-  const std::vector<std::vector<std::string>> networks{{"operator.architecture_type=fno", "operator.fno={width: 8, modes: 4, head: 16}", "stages.operator.rollout={mode: unroll, steps: 0, start_frac: 0}"},
-                                                       {"operator.architecture_type=unet", "operator.unet={features: 4, levels: 3}", "stages.operator.rollout={mode: pushforward, start_frac: 0.5}"},
-                                                       {"stages.operator.rollout={mode: noise, start_frac: 0}", "training.lambda_rollout=0.1"}};
-  for (size_t i = 0; i < networks.size(); ++i) {
-    INFO(i);
-    auto sets = common;
-    sets.insert(sets.end(), networks[i].begin(), networks[i].end());
-    const fs::path straight = test::scratch() / ("context" + std::to_string(i)), broken = test::scratch() / ("context-broken" + std::to_string(i));
-    CHECK(test::train("all", straight, sets) == 0);
-    CHECK(test::train("operator", broken, sets, false, "2u") == 0);
-    CHECK(test::train("operator", broken, sets, true) == 0);
-    CHECK(test::newest_files(straight, "operator") == test::newest_files(broken, "operator"));
-    std::ifstream in(straight / "eval/evaluation.json");
-    const auto report = nlohmann::json::parse(in);
-    const auto row = std::find_if(report.at("table").begin(), report.at("table").end(), [](const auto& r) { return r.at("model") == "operator"; });
-    REQUIRE(row != report.at("table").end());
-    CHECK(row->at("rollout_nrmse").get<double>() == Approx(final_state(straight, "operator").best).epsilon(1e-4));
-  }
-}
-
-TEST_CASE("a context that stages or data do not have is refused before training", "[pipeline]") {
-  const auto refused = [](const std::string& stage, const std::vector<std::string>& sets, const std::string& part) {
-    INFO(part);
-    const fs::path run = test::scratch() / "context-refused";
-    try {
-      test::train(stage, run, sets);
-      FAIL("accepted");
-    } catch (const Error& e) {
-      CHECK(e.line().find(part) != std::string::npos);
-    }
-    CHECK_FALSE(fs::exists(run));
-  };
-  refused("operator", {"operator.context=3"}, "more than the 2 frames that data.initial_step gives");
-  refused("operator", {"operator.context=2", "training.time_stride=2"}, "more than the 1 frames");
-  refused("all", {"operator.context=2"}, "stage diff_residual corrects an operator that sees one frame");
-  refused("diff_residual", {"operator.context=2"}, "stage diff_residual corrects an operator that sees one frame");
-}
-
-TEST_CASE("train_frames: the evaluation goes beyond them; a start that failed does not block the corrected one", "[pipeline]") {
-  const fs::path dir = test::scratch() / "frames";
-  CHECK_THROWS_WITH(test::train("operator", dir, {"data.train_frames=1000"}), Catch::Contains("data.train_frames"));
-  const auto without_permission = [&](const std::string& frames) { return test::train("operator", dir, {"data.train_frames=" + frames}, false, "", false); };
-  REQUIRE(without_permission("4") == 0);
-  CHECK_THROWS_WITH(without_permission("5"), Catch::Contains("another configuration"));
-  run::EvalArgs args;
-  args.run = dir.string();
-  args.plots = false;
-  run::run_evaluation(args, "test");
-  std::ifstream in(dir / "eval/evaluation.json");
-  const auto report = nlohmann::json::parse(in);
-  CHECK(report.at("extra").at("sets").at("advection1d").at("frames") == 7);  // 9 stored, 2 given
 }
 
 TEST_CASE("objective reference: all four stages on UPS's latent space, interrupted and resumed", "[pipeline]") {
