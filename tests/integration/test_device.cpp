@@ -21,10 +21,11 @@ TEST_CASE("the fake device refuses mixtures and counts waits") {
 }
 
 TEST_CASE("an update neither waits for the device nor copies") {
-  const std::string key = GENERATE(as<std::string>{}, "operator", "diff_residual", "consistency_distill", "steady_prior");
+  const std::string key = GENERATE(as<std::string>{}, "operator", "diff_residual", "consistency_distill", "steady_prior", "autoencoder");
   const std::string optimizer = GENERATE(as<std::string>{}, "adamw", "muon_hybrid");
   CAPTURE(key, optimizer);
-  const std::vector<std::string> sets = {"optimizer.name=" + optimizer};
+  const std::vector<std::string> sets = {"optimizer.name=" + optimizer, "latent={dim: 4, widths: [6, 8, 8]}", "training.nan_policy=rollback",
+                                         "stages.autoencoder={epochs: 3, kind: vae, discriminator: {patch: true, tc: true, start_frac: 0}}"};
   const at::Device device = test::device_under_test();
   const Trained on_device = train_on({device, key, sets});
   INFO(on_device.trace);

@@ -12,23 +12,25 @@
 
 namespace ups::models {
 
-inline constexpr std::string_view kAutoencoderLater = "no effect yet: the autoencoder stage comes later";
-
 struct LatentOptions {
   int64_t dim = 32, tokens = 16;
   std::string space = "auto";
   std::string decoder = "liif";
+  std::optional<std::vector<int64_t>> widths;
+  int64_t blocks = 2;
   template <class Self, class V>
   static void fields(Self& s, V& v) {
-    v("dim", s.dim, {.doc = "channels of a latent token; pdet_unet works on them", .min = 1, .max = 4096});
+    v("dim", s.dim, {.doc = "channels of a latent token; of the autoencoder, and what pdet_unet works on", .min = 1, .max = 4096});
     v("tokens", s.tokens, {.doc = "latent tokens of the reference encoder", .min = 1, .max = 1048576});
     v("space", s.space,
-      {.doc = "where models work: patch = normalised field, reference = UPS's frozen random encoder, ae = trained autoencoder "
-              "(comes later); auto = patch",
+      {.doc = "where models work: patch = normalised field, reference = UPS's frozen random encoder, ae = latents of stage autoencoder; auto = patch",
        .choices = {"auto", "patch", "ae", "reference"}});
     v("decoder", s.decoder,
-      {.doc = "any-point decoder of the autoencoder", .choices = {"liif", "perceiver"}, .status = KeyStatus::no_effect,
-       .advice = kAutoencoderLater});
+      {.doc = "any-point decoder of the autoencoder: liif reads the features around a point; perceiver (UPS's, over the whole domain) is ignored",
+       .choices = {"liif", "perceiver"}});
+    v("widths", s.widths,
+      {.doc = "autoencoder: channels per level, each level halves the grid; default [24, 40, 56, 64], in 2-D [24, 48, 96]", .min = 1, .max = 4096});
+    v("blocks", s.blocks, {.doc = "autoencoder: residual blocks per level and side", .min = 0, .max = 64});
   }
 };
 

@@ -8,24 +8,10 @@
 
 #include "ups/models/autocast.h"
 #include "ups/models/gelu.h"
+#include "ups/models/grid_conv.h"
 
 namespace ups::models {
 namespace {
-
-// `before` and `after` cells along dim: from the other end where periodic, else zeros.
-Tensor pad_axis(const Tensor& x, int64_t dim, int64_t before, int64_t after, bool periodic) {
-  const int64_t n = x.size(dim);
-  if (periodic) return at::cat({x.narrow(dim, n - before, before), x, x.narrow(dim, 0, after)}, dim);
-  std::vector<int64_t> widths(static_cast<size_t>(2 * (x.dim() - 1 - dim)), 0);
-  widths.insert(widths.end(), {before, after});
-  return at::constant_pad_nd(x, widths);
-}
-
-std::vector<int64_t> kernel_shape(int64_t first, int64_t second, int64_t taps, size_t axes) {
-  std::vector<int64_t> shape{first, second};
-  shape.insert(shape.end(), axes, taps);
-  return shape;
-}
 
 int64_t power(int64_t base, size_t exponent) { return exponent == 1 ? base : base * base; }
 

@@ -48,7 +48,9 @@ void unscale_and_norm(const ParamList& params, const at::Tensor& inv_scale, Grad
     at::_amp_foreach_non_finite_check_and_unscale_(list, out.found_inf, factor);
     for (auto& n : at::_foreach_norm(list, 2, at::kDouble)) norms.push_back(std::move(n));
   }
-  out.norm = at::linalg_vector_norm(at::stack(norms), 2);
+  const at::Tensor each = at::stack(norms);
+  out.norm = at::linalg_vector_norm(each, 2);
+  out.norms = others.size() == 1 ? each : at::Tensor();
   if (total.squares != 0 || !total.finite) {  // a mixture of devices or dtypes
     out.norm = at::sqrt(out.norm * out.norm + total.squares);
     if (!total.finite) out.found_inf.fill_(1);

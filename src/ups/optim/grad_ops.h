@@ -9,6 +9,7 @@ namespace ups::optim {
 struct GradPass {
   at::Tensor norm;       // 0-dim fp64: 2-norm over all defined gradients, unscaled, before clipping. inf or NaN as the gradients are
   at::Tensor found_inf;  // 0-dim fp32: 1 if any entry is not finite, else 0
+  at::Tensor norms;      // [N] fp64, on devices only: norm of every gradient in the order of the parameters that have one; undefined for mixed types
   double pending = 1;    // what the gradients are still to be multiplied by (grad_clip.h, multiply_on_read)
 };
 

@@ -8,6 +8,7 @@
 #include "ups/core/text.h"
 #include "ups/optim/optimizer.h"
 #include "ups/optim/routing.h"
+#include "ups/run/latent_space.h"
 #include "ups/run/pipeline.h"
 #include "ups/run/session.h"
 #include "ups/run/stage_factory.h"
@@ -39,11 +40,11 @@ void describe(const RunConfig& c, const std::string& key, stages::FieldSpace& sp
   std::unique_ptr<models::Module> network;
   BuiltStage built;
   models::Module* module = nullptr;
-  if (key == "operator" || key == "steady_prior") {
+  if (key == "autoencoder" || key == "operator" || key == "steady_prior") {
     built = build_stage(c, key, space, none);
     module = &built.stage->module();
   } else {
-    network = build_corrector(c, space, std::vector<double>(static_cast<size_t>(info.channels), 1.0), effective_seed(c));
+    network = build_corrector(c, space, std::vector<double>(static_cast<size_t>(space.channels()), 1.0), effective_seed(c));
     module = network.get();
   }
   const auto optimizer = optim::make_optimizer(settings.optimizer, module->parameters());
@@ -60,7 +61,9 @@ void describe(const RunConfig& c, const std::string& key, stages::FieldSpace& sp
   spec.window = built.window;
   spec.stride = space.stride;
   spec.stage = key;
-  train::LoaderSource batches(*space.dataset, space.normalizer, spec, space.device);
+  std::unique_ptr<train::BatchSource> source = std::make_unique<train::LoaderSource>(*space.dataset, space.normalizer, spec, space.device);
+  if (built.wrap) source = built.wrap(std::move(source));
+  train::BatchSource& batches = *source;
   double best = 1e30;
   for (int i = 0; i < 3; ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -83,13 +86,17 @@ int dry_run(const TrainArgs& args) {
   prepare_process(c);
   const at::Device device = choose_device(c.training.device);
   const std::string wanted = args.stage.empty() ? "all" : args.stage;
-  std::unique_ptr<stages::FieldSpace> main, steady;
+  std::unique_ptr<stages::FieldSpace> main, steady, latent;
   for (const auto& key : kStageNames) {
-    if (key == "autoencoder" || (wanted != "all" && wanted != key) || resolve_stage(c, key).epochs == 0) continue;
+    if ((wanted != "all" && wanted != key) || resolve_stage(c, key).epochs == 0) continue;
     const bool own = key == "steady_prior" && c.stages.steady_prior.data;
     auto& space = own ? steady : main;
     if (!space) space = stages::open_field_space(stage_data(c, key), own ? 1 : c.training.time_stride, device);
-    describe(c, key, *space);
+    if (works_on_latents(c, key) && !latent) {  // the sizes are those of an untrained autoencoder
+      latent = std::make_unique<stages::FieldSpace>(*space);
+      stages::enter_latent_space(*latent, stages::build_autoencoder(*latent, c.latent, c.stages.autoencoder.kind == "vae", effective_seed(c)));
+    }
+    describe(c, key, works_on_latents(c, key) ? *latent : *space);
   }
   return 0;
 }

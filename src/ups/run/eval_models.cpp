@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <future>
+#include <map>
+#include <mutex>
 
 #include "ups/core/rng.h"
 #include "ups/run/session.h"
@@ -37,7 +39,7 @@ Tensor normalised(const FieldSpace& s, std::span<const float> values, int64_t ba
 }
 
 void physical_out(const FieldSpace& s, const Tensor& z, std::span<float> out) {
-  const Tensor host = z.to(at::kCPU).to(at::kFloat).contiguous();
+  const Tensor host = s.decode(z).to(at::kCPU).to(at::kFloat).contiguous();
   std::copy(host.data_ptr<float>(), host.data_ptr<float>() + host.numel(), out.begin());
   s.normalizer.invert(out, s.info().channels, s.info().cells());
 }
@@ -83,7 +85,46 @@ void over_samples(int64_t n, Work work) {
   for (auto& p : parts) p.get();
 }
 
-// next(z, condition, trajectory, step, member) on normalised fields; z: models::seen_frames with that context.
+// Rollouts stay in latent space: what was decoded for the driver and comes back unchanged continues from its latent. Encoding it again
+// would add the autoencoder's error at every step. One state per trajectory and member.
+class LatentCarry {
+ public:
+  void keep(int64_t trajectory, int64_t member, std::span<const float> field, const Tensor& z) {
+    const std::lock_guard lock(mutex_);
+    last_[{trajectory, member}] = {{field.begin(), field.end()}, z};
+  }
+  // Undefined when `field` is not the last decoded one, bit for bit.
+  Tensor find(int64_t trajectory, int64_t member, std::span<const float> field) {
+    const std::lock_guard lock(mutex_);
+    const auto it = last_.find({trajectory, member});
+    return it != last_.end() && std::equal(field.begin(), field.end(), it->second.first.begin(), it->second.first.end()) ? it->second.second : Tensor();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<int64_t, int64_t>, std::pair<std::vector<float>, Tensor>> last_;
+};
+
+// What a model sees of physical fields [B, context, C, cells]: models::seen_frames of states.
+Tensor seen_states(const FieldSpace& s, LatentCarry& carry, std::span<const float> in, std::span<const int64_t> trajectory, int64_t member, int64_t context) {
+  const int64_t batch = static_cast<int64_t>(trajectory.size());
+  if (!s.autoencoder) return normalised(s, in, batch, false, context);
+  const size_t frame = static_cast<size_t>(s.info().channels * s.info().cells());
+  std::vector<Tensor> samples;
+  for (int64_t b = 0; b < batch; ++b) {
+    std::vector<Tensor> frames;
+    for (int64_t k = 0; k < context; ++k) {
+      const auto field = in.subspan(static_cast<size_t>(b * context + k) * frame, frame);
+      // Of several frames only the newest can be our own: the others would have been carried too.
+      const Tensor own = context == 1 ? carry.find(trajectory[static_cast<size_t>(b)], member, field) : Tensor();
+      frames.push_back(own.defined() ? own : s.encode(normalised(s, field, 1, false)));
+    }
+    samples.push_back(at::cat(frames, 1));
+  }
+  return at::cat(samples);
+}
+
+// next(z, condition, trajectory, step, member) on states; z: models::seen_frames with that context.
 template <class Next>
 EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochastic, Next next, int64_t context = 1) {
   EvalModel m;
@@ -91,23 +132,28 @@ EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochas
   m.nfe = nfe;
   m.stochastic = stochastic;
   m.context = context;
-  m.predict = [&s, next, context](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
+  const auto carry = std::make_shared<LatentCarry>();
+  m.predict = [&s, next, context, carry](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t member,
                          std::span<float> out) {
     const size_t frame = static_cast<size_t>(s.info().channels * s.info().cells());
     over_samples(static_cast<int64_t>(trajectory.size()), [&](int64_t first, int64_t count) {
       const auto ids = trajectory.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
       const size_t begin = static_cast<size_t>(first) * frame, size = static_cast<size_t>(count) * frame, frames = static_cast<size_t>(context);
-      const Tensor z = normalised(s, in.subspan(frames * begin, frames * size), count, false, context);
-      physical_out(s, next(z, condition_for(s, ids), ids, step, member), out.subspan(begin, size));
+      const Tensor z = seen_states(s, *carry, in.subspan(frames * begin, frames * size), ids, member, context);
+      const Tensor state = next(z, condition_for(s, ids), ids, step, member);
+      physical_out(s, state, out.subspan(begin, size));
+      if (!s.autoencoder || context > 1) return;
+      for (int64_t b = 0; b < count; ++b)
+        carry->keep(ids[static_cast<size_t>(b)], member, out.subspan((static_cast<size_t>(first + b)) * frame, frame), state.narrow(0, b, 1).clone());
     });
   };
   return m;
 }
 
 std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
-  require_same_data(t, s.dataset->split_hash(), s.normalizer.hash());
+  require_same_space(t, s);
   std::shared_ptr<models::Corrector> m =
-      build_corrector(c, s, std::vector<double>(static_cast<size_t>(s.info().channels), 1.0), effective_seed(c));
+      build_corrector(c, s, std::vector<double>(static_cast<size_t>(s.channels()), 1.0), effective_seed(c));
   m->load_state(t.weights(), t.path);
   return m;
 }
@@ -162,7 +208,7 @@ std::vector<EvalModel> steady_models(const RunConfig& c, FieldSpace& s, train::C
   std::vector<EvalModel> out;
   const auto t = load_trained(store, "steady_prior");
   if (!t) return out;
-  require_same_data(*t, s.dataset->split_hash(), s.normalizer.hash());
+  require_same_space(*t, s);
   const stages::SteadyStatistics placeholder{at::zeros(field_shape(s, 1, s.info().channels)),
                                              std::vector<double>(static_cast<size_t>(s.info().channels), 1.0)};
   std::shared_ptr<models::SteadyField> model = build_steady(c, s, placeholder, effective_seed(c));

@@ -12,7 +12,9 @@
 #include "ups/run/eval_models.h"
 #include "ups/run/eval_plots.h"
 #include "ups/run/eval_table.h"
+#include "ups/run/latent_space.h"
 #include "ups/run/predictions.h"
+#include "ups/run/stage_factory.h"
 #include "ups/run/verdict.h"
 
 namespace ups::run {
@@ -45,6 +47,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   std::unique_ptr<PredictionsFile> predictions;
   if (!args.save_predictions.empty()) predictions = std::make_unique<PredictionsFile>(args.save_predictions);
   std::vector<SetScores> sets;
+  std::optional<LatentFloor> floor;
   const auto score = [&](stages::FieldSpace& space, const std::vector<EvalModel>& models, int64_t initial_step) {
     if (models.empty()) return;
     EvalInput input{*space.whole};
@@ -68,6 +71,9 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     auto& space = session.space("operator");
     if (space.stride != 1) throw usage_error("training.time_stride", "evaluation works on consecutive frames", "use data.reduced_resolution_t instead");
     score(space, transient_models(c, space, session.store, choice), c.data.initial_step);
+    if (space.autoencoder)
+      floor = latent_floor(space, *load_operator(c, space, require_trained(session.store, "operator", "evaluation")), split_of(args.split), c.op.context,
+                           args.initial_step.value_or(c.data.initial_step));
   }
   if (trained("steady_prior")) {
     auto& space = session.space("steady_prior");
@@ -84,6 +90,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   const auto files = write_evaluation(prefix, sets, extra);
   io::write_text_atomic(prefix + ".config.yaml", session.loaded.yaml());
   std::string report = table_text(rows);
+  if (floor) report += "\n" + floor->text();
   for (const auto& line : verdict(rows)) report += "\n" + line;
   io::write_text_atomic(prefix + ".txt", report + "\n");
   log::info("\n" + report);

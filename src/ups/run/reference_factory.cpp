@@ -66,7 +66,7 @@ BuiltStage build_reference_stage(const RunConfig& c, const std::string& key, sta
     return built;
   }
   const TrainedStage trained = require_trained(store, "operator", key);
-  require_same_data(trained, space.dataset->split_hash(), space.normalizer.hash());
+  require_same_space(trained, space);
   built.parents.push_back(trained.lineage);
   auto op = std::make_shared<ref::LatentOperator>(operator_config(c), seed);
   op->load_state(trained.weights(true), trained.path);
@@ -79,7 +79,7 @@ BuiltStage build_reference_stage(const RunConfig& c, const std::string& key, sta
     return built;
   }
   const TrainedStage corrector = require_trained(store, "diff_residual", key);
-  require_same_data(corrector, space.dataset->split_hash(), space.normalizer.hash());
+  require_same_space(corrector, space);
   built.parents.push_back(corrector.lineage);
   drift->load_state(corrector.weights(true), corrector.path);
   const auto& s = c.stages.consistency_distill;

@@ -116,8 +116,20 @@ void Checker::context() {
 }
 
 void Checker::latent() {
-  if (c_.latent.space == "ae")
-    error("latent.space", "latent.space ae is not available yet", "it comes with the autoencoder stage; use patch");
+  if (c_.latent.space == "ae") {
+    if (c_.op.architecture() != "pdet_window" && c_.op.architecture() != "fno" && c_.op.architecture() != "unet")
+      error("latent.space", "latent.space ae needs operator.architecture_type pdet_window, fno or unet", "set it, or latent.space: patch");
+    if (!c_.op.conserve.empty()) error("operator.conserve", "operator.conserve names channels of fields, the operator works on latents", "set it to []");
+    if (!c_.diffusion.conserve.empty()) error("diffusion.conserve", "diffusion.conserve names channels of fields, the corrector works on latents", "set it to []");
+    if (c_.stages.op.objective == "reference") error("stages.operator.objective", "objective reference needs latent.space reference", "set it");
+  } else if (c_.stages.autoencoder.epochs.value_or(0) > 0) {
+    notice("stages.autoencoder.epochs", "the autoencoder is trained, but no later stage uses it (latent.space " + latent_space(c_) + ")");
+  }
+  if (c_.latent.decoder == "perceiver")
+    notice("latent.decoder", "ignored: latent.decoder perceiver (a decoder over the whole domain places no detail; liif is used)");
+  if (c_.latent.widths && c_.latent.widths->size() < 2) error("latent.widths", "latent.widths needs at least 2 levels", "for example [24, 48, 96]");
+  if (c_.stages.autoencoder.kind == "reference")
+    error("stages.autoencoder.kind", "kind reference is not trained: it is latent.space reference", "set latent.space: reference, or kind: ae");
   if (c_.op.architecture() == "pdet_stack")
     error("operator.architecture_type", "pdet_stack is not available yet", "use pdet_window or pdet_unet");
   if (c_.latent.space == "reference" && c_.op.architecture() != "pdet_unet")
@@ -191,12 +203,8 @@ void Checker::later_values() {
   if (c_.ttc.reward.critic.weight > 0)
     error("ttc.reward.critic.weight", "ttc.reward.critic.weight above 0 is not supported",
           "learned critics are not; set it to 0");
-  if (c_.stages.autoencoder.epochs.value_or(0) > 0)
-    notice("stages.autoencoder.epochs", "ignored: stages.autoencoder (no effect yet: the autoencoder stage comes later)");
   if (c_.stages.baseline.epochs.value_or(0) > 0)
     notice("stages.baseline.epochs", "ignored: stages.baseline (no effect yet: trained baselines come later)");
-  if (c_.training.nan_policy == "rollback")
-    notice("training.nan_policy", "training.nan_policy rollback acts as skip: rollback comes later");
   const char* world = std::getenv("WORLD_SIZE");
   const int64_t processes = world == nullptr ? 1 : std::max<int64_t>(1, config::parse_integer(world).value);
   if (given("training.num_gpus") && c_.training.num_gpus != processes)

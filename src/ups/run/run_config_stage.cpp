@@ -127,6 +127,8 @@ train::StageSettings resolve_stage(const RunConfig& c, const std::string& stage)
   s.compile = b->compile ? b->compile->value_or(false) : t.compile;
   s.compile_warmup = t.compile_warmup;
   s.nan_policy = b->nan_policy.value_or(t.nan_policy);
+  s.rollback_every = t.rollback_every;
+  if (stage == "autoencoder" && c.stages.autoencoder.kind == "none") s.epochs = 0;
   s.cpu_seconds = t.cpu_seconds;
   s.settle_every = t.nan_check_every.value_or(s.settle_every);
   s.validate_every = t.validate_every;

@@ -12,6 +12,7 @@
 #include "ups/core/error.h"
 #include "ups/core/process.h"
 #include "ups/io/files.h"
+#include "ups/run/latent_space.h"
 
 namespace ups::run {
 
@@ -79,14 +80,19 @@ Session::Session(LoadedConfig config, train::RunDir run_dir, at::Device on)
 
 stages::FieldSpace& Session::space(const std::string& stage) {
   const bool own = stage == "steady_prior" && config().stages.steady_prior.data;
-  const std::string key = own ? "steady_prior" : "data";
+  const bool latent = works_on_latents(config(), stage);
+  const std::string key = own ? "steady_prior" : latent ? "latent" : "data";
   auto& slot = spaces_[key];
-  if (!slot) {
+  if (!slot && latent) {
+    auto encoded = std::make_unique<stages::FieldSpace>(space("autoencoder"));
+    use_autoencoder(config(), *encoded, store, stage);
+    spaces_[key] = std::move(encoded);
+  } else if (!slot) {
     slot = stages::open_field_space(stage_data(config(), stage), own ? 1 : config().training.time_stride, device);
     dir.write_text(own ? "split.steady_prior.json" : "split.json", slot->dataset->split_json() + "\n");
     dir.write_text(own ? "normalizer.steady_prior.json" : "normalizer.json", slot->normalizer.json() + "\n");
   }
-  return *slot;
+  return *spaces_[key];
 }
 
 void Session::add_cost(const std::string& stage, double cpu_seconds) {

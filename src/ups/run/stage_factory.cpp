@@ -34,7 +34,7 @@ std::vector<int64_t> named_channels(const std::vector<std::string>& names, const
 }  // namespace
 
 std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const stages::FieldSpace& space, uint64_t seed) {
-  stages::NetSpec spec{c.op.context * space.info().channels, space.info().channels, false, false, sub_seed(seed, "init.operator")};
+  stages::NetSpec spec{c.op.context * space.channels(), space.channels(), false, false, sub_seed(seed, "init.operator")};
   auto net = stages::build_net(space, spec, net_options(c, c.op.architecture(), operator_pdet(c), c.data.patch_size));
   auto op = std::make_unique<models::FieldOperator>(std::move(net), space.delta_rms, space.axes(), c.op.predict == "state",
                                                     named_channels(c.op.conserve, "operator.conserve", space.info()));
@@ -43,7 +43,7 @@ std::unique_ptr<models::FieldOperator> build_operator(const RunConfig& c, const 
 }
 
 std::unique_ptr<models::FieldOperator> load_operator(const RunConfig& c, const stages::FieldSpace& space, const TrainedStage& trained, bool prefer_raw) {
-  require_same_data(trained, space.dataset->split_hash(), space.normalizer.hash());
+  require_same_space(trained, space);
   auto op = build_operator(c, space, effective_seed(c));
   op->load_state(trained.weights(prefer_raw), trained.path);
   return op;
@@ -51,7 +51,7 @@ std::unique_ptr<models::FieldOperator> load_operator(const RunConfig& c, const s
 
 std::unique_ptr<models::Corrector> build_corrector(const RunConfig& c, const stages::FieldSpace& space,
                                                    const std::vector<double>& residual_rms, uint64_t seed) {
-  const int64_t channels = space.info().channels;
+  const int64_t channels = space.channels();
   stages::NetSpec spec{3 * channels, channels, true, false, sub_seed(seed, "init.corrector")};
   auto net = stages::build_net(space, spec, net_options(c, "pdet_window", diffusion_pdet(c), c.data.patch_size));
   auto model = std::make_unique<models::Corrector>(std::move(net), residual_rms, space.delta_rms, space.axes());
@@ -83,7 +83,9 @@ stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetIn
 
 std::string config_key(const std::string& key) { return key == "operator_equal_compute" ? "operator" : key; }
 
-BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store) {
+namespace {
+
+BuiltStage build_fields(const RunConfig& c, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store) {
   const uint64_t seed = effective_seed(c);
   const int64_t initial_step = c.data.initial_step;
   const std::string objective = stage_objective(c, config_key(key));
@@ -91,6 +93,13 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   if (objective != "default" && objective != "mse" && objective != "flow" && objective != "shortcut")
     throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
   BuiltStage built;
+  if (key == "autoencoder") {
+    const int64_t batch = resolve_stage(c, key).batch_size, samples = static_cast<int64_t>(space.dataset->members(data::Split::train).size()) * space.info().frames;
+    built.stage = std::make_unique<stages::FieldAutoencoderStage>(
+        space, stages::build_autoencoder(space, c.latent, c.stages.autoencoder.kind == "vae", seed), c.stages.autoencoder, (samples + batch - 1) / batch, seed);
+    built.window = 1;
+    return built;
+  }
   if (key == "steady_prior") {
     if (!space.info().steady)
       throw data_error(space.info().name, "stage steady_prior needs a steady set with coefficients, found " + std::to_string(space.info().frames) + " frames",
@@ -126,9 +135,9 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   }
   if (key != "consistency_distill") throw usage_error("--stage", "stage '" + key + "' is not available yet");
   const TrainedStage corrector = require_trained(store, "diff_residual", key);
-  require_same_data(corrector, space.dataset->split_hash(), space.normalizer.hash());
+  require_same_space(corrector, space);
   built.parents.push_back(corrector.lineage);
-  const std::vector<double> unit(static_cast<size_t>(space.info().channels), 1.0);
+  const std::vector<double> unit(static_cast<size_t>(space.channels()), 1.0);
   const auto copy = [&] {
     auto m = build_corrector(c, space, unit, seed);
     m->load_state(corrector.weights(), corrector.path);
@@ -138,6 +147,16 @@ BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::Field
   built.stage = std::make_unique<stages::ShortcutStage>(space, *built.frozen_operator, copy(), copy(), copy(), options, initial_step,
                                                            operator_error, c.training.distill_num_taus > 3 ? 2 : 1, std::min(decay, 0.99),
                                                            c.stages.consistency_distill.target_loss);
+  return built;
+}
+
+}  // namespace
+
+BuiltStage build_stage(const RunConfig& c, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store) {
+  BuiltStage built = build_fields(c, key, space, store);
+  if (!space.autoencoder) return built;
+  if (space.encoded_by) built.parents.push_back(*space.encoded_by);
+  built.wrap = [&space](std::unique_ptr<train::BatchSource> fields) { return std::make_unique<stages::LatentSource>(std::move(fields), space); };
   return built;
 }
 

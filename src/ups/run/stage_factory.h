@@ -5,7 +5,9 @@
 
 #include "ups/run/run_config.h"
 #include "ups/run/trained.h"
+#include "ups/stages/autoencoder_stage.h"
 #include "ups/stages/corrector_stage.h"
+#include "ups/stages/latent_source.h"
 #include "ups/stages/operator_stage.h"
 #include "ups/stages/steady_stage.h"
 
@@ -36,7 +38,7 @@ struct BuiltStage {
 };
 // The block of the configuration that a stage reads: its own, or the operator's for operator_equal_compute.
 std::string config_key(const std::string& key);
-// key: operator, diff_residual, consistency_distill, steady_prior, or operator_equal_compute (the operator again, for longer).
+// key: autoencoder, operator, diff_residual, consistency_distill, steady_prior, or operator_equal_compute (the operator again, for longer).
 BuiltStage build_stage(const RunConfig& config, const std::string& key, stages::FieldSpace& space, train::CheckpointStore& store);
 
 }  // namespace ups::run

@@ -1,5 +1,7 @@
 #include "ups/run/trained.h"
 
+#include <algorithm>
+
 #include "ups/core/error.h"
 
 namespace ups::run {
@@ -16,6 +18,7 @@ std::optional<TrainedStage> load_trained(train::CheckpointStore& store, const st
     if (name.rfind("best/ema/", 0) == 0) t.average.emplace_back(name.substr(9), tensor);
   }
   t.lineage = {key, content->step, content->manifest_hash};
+  t.parents = content->parents;
   t.split_hash = content->split_hash;
   t.normalizer_hash = content->normalizer_hash;
   return t;
@@ -29,9 +32,15 @@ TrainedStage require_trained(train::CheckpointStore& store, const std::string& k
   return std::move(*t);
 }
 
-void require_same_data(const TrainedStage& stage, const std::string& split_hash, const std::string& normalizer_hash) {
-  train::require_same_hash(stage.path, "data split", split_hash, stage.split_hash);
-  train::require_same_hash(stage.path, "normaliser", normalizer_hash, stage.normalizer_hash);
+void require_same_space(const TrainedStage& stage, const stages::FieldSpace& space) {
+  train::require_same_hash(stage.path, "data split", space.dataset->split_hash(), stage.split_hash);
+  train::require_same_hash(stage.path, "normaliser", space.normalizer.hash(), stage.normalizer_hash);
+  const auto encoder = std::find_if(stage.parents.begin(), stage.parents.end(), [](const train::Parent& p) { return p.stage == "autoencoder"; });
+  const std::string now = space.encoded_by ? space.encoded_by->manifest_hash : "none";
+  const std::string then = encoder == stage.parents.end() ? "none" : encoder->manifest_hash;
+  if (now != then)
+    throw checkpoint_error(stage.path, "was trained on the latents of another autoencoder (" + then + ", this run has " + now + ")",
+                           "train the stage again, or restore that autoencoder");
 }
 
 }  // namespace ups::run

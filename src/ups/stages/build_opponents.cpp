@@ -26,7 +26,7 @@ template <class Net, class Config>
 std::unique_ptr<models::FieldModel> build_opponent(const FieldSpace& space, const NetSpec& spec, Config c) {
   c.in_channels = spec.steady ? spec.in_channels - spec.out_channels : spec.in_channels;
   c.out_channels = spec.out_channels;
-  c.grid = space.info().grid;
+  c.grid = space.grid();
   c.seed = spec.seed;
   auto net = std::make_unique<Net>(std::move(c));
   if (spec.steady) return std::make_unique<CoefficientsOnly>(std::move(net), spec.out_channels);
@@ -38,13 +38,14 @@ std::unique_ptr<models::FieldModel> build_opponent(const FieldSpace& space, cons
 std::unique_ptr<models::FieldModel> build_fno(const FieldSpace& space, const NetSpec& spec, const models::FnoOptions& o) {
   const auto& info = space.info();
   models::FnoConfig c;
+  const auto grid = space.grid();
   bool open = false;
-  for (size_t a = 0; a < info.grid.size(); ++a) {
+  for (size_t a = 0; a < grid.size(); ++a) {
     c.padding.push_back(o.padding.value_or(info.periodic(a) ? 0 : 2));
     open = open || !info.periodic(a);
-    const int64_t most = (info.grid[a] + c.padding.back()) / 2;
+    const int64_t most = (grid[a] + c.padding.back()) / 2;
     if (o.modes > most)
-      throw usage_error("operator.fno.modes", std::to_string(o.modes) + " modes on " + std::to_string(info.grid[a]) + " cells", "at most " + std::to_string(most));
+      throw usage_error("operator.fno.modes", std::to_string(o.modes) + " modes on " + std::to_string(grid[a]) + " cells", "at most " + std::to_string(most));
   }
   c.width = o.width;
   c.modes = o.modes;
@@ -56,11 +57,11 @@ std::unique_ptr<models::FieldModel> build_fno(const FieldSpace& space, const Net
 
 std::unique_ptr<models::FieldModel> build_unet(const FieldSpace& space, const NetSpec& spec, const models::UnetOptions& o) {
   models::UnetConfig c;
-  for (size_t a = 0; a < space.info().grid.size(); ++a) c.periodic.push_back(space.info().periodic(a));
+  for (size_t a = 0; a < space.grid().size(); ++a) c.periodic.push_back(space.info().periodic(a));
   c.features = o.features;
   c.levels = o.levels;
   c.max_features = std::max(o.max_features, o.features);
-  const int64_t cells = *std::min_element(space.info().grid.begin(), space.info().grid.end());
+  const int64_t cells = *std::min_element(space.grid().begin(), space.grid().end());
   if (int64_t{1} << (c.levels - 1) > cells)
     throw usage_error("operator.unet.levels", std::to_string(c.levels) + " levels on " + std::to_string(cells) + " cells", "each level halves the cells");
   return build_opponent<models::Unet>(space, spec, std::move(c));

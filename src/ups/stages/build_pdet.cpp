@@ -21,7 +21,7 @@ std::unique_ptr<models::FieldModel> build_pdet_unet(const FieldSpace& space, con
   models::PatchUnetConfig c;
   c.in_channels = spec.in_channels;
   c.out_channels = spec.out_channels;
-  c.grid = space.info().grid;
+  c.grid = space.grid();
   c.patch = options.patch.value_or(default_patch(c.grid, false));
   c.core.latent_dim = options.latent_dim;
   c.core.hidden_dim = o.hidden_dim.value_or(2 * options.latent_dim);
@@ -46,7 +46,7 @@ std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, c
   models::PdeTransformerConfig c;
   c.in_channels = spec.in_channels;
   c.out_channels = spec.out_channels;
-  c.grid = info.grid;
+  c.grid = space.grid();
   for (size_t a = 0; a < info.grid.size(); ++a) c.periodic.push_back(o.periodic.value_or(info.periodic(a)));
   c.hidden = o.hidden_dim.value_or(24);
   c.depths = o.depths.value_or(std::vector<int64_t>{2, 1});
@@ -60,10 +60,10 @@ std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, c
   c.linear_path = o.linear_path && operator_net;
   using Mixing = models::PdeTransformerConfig::Mixing;
   c.local_mixing = o.local_mixing == "none" ? Mixing::none : o.local_mixing == "conv3" ? Mixing::conv3 : Mixing::spectral;
-  c.patch = options.patch.value_or(default_patch(info.grid, c.local_mixing == Mixing::spectral));
+  c.patch = options.patch.value_or(space.autoencoder ? 1 : default_patch(c.grid, c.local_mixing == Mixing::spectral));
   c.normalise = o.norm == "layer" || (o.norm == "auto" && c.local_mixing == Mixing::none);
   c.attention_everywhere = o.attention == "all";
-  c.separate_channels = o.channel_mode == "separate" && info.channels > 1 && !spec.steady;
+  c.separate_channels = o.channel_mode == "separate" && space.channels() > 1 && !spec.steady;
   c.parameters = asks("params") ? static_cast<int64_t>(info.param_names.size()) : 0;
   c.boundary_kinds = asks("bc") ? space.boundary.size(1) : 0;
   c.condition_dt = asks("dt") && !spec.steady;

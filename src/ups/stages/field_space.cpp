@@ -1,12 +1,14 @@
 #include "ups/stages/field_space.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "ups/core/error.h"
 #include "ups/data/first_frames.h"
+#include "ups/models/autocast.h"
 #include "ups/models/field_operator.h"
 
 namespace ups::stages {
@@ -63,7 +65,50 @@ bool params_vary(data::Dataset& d) {
 
 }  // namespace
 
-at::Tensor FieldSpace::physical(const at::Tensor& z) const { return z * std + mean; }
+int64_t FieldSpace::channels() const { return autoencoder ? autoencoder->config().latent_dim : info().channels; }
+std::vector<int64_t> FieldSpace::grid() const { return autoencoder ? autoencoder->latent_grid() : info().grid; }
+
+at::Tensor FieldSpace::encode(const at::Tensor& fields) const {
+  if (!autoencoder) return fields;
+  const at::NoGradGuard no_grad;
+  // Latents are targets of later stages: in full precision.
+  const models::AutocastGuard full_precision(fields.device().type(), false, at::kFloat);
+  return autoencoder->encode(fields);
+}
+
+at::Tensor FieldSpace::decode(const at::Tensor& z) const { return autoencoder ? autoencoder->decode(z) : z; }
+at::Tensor FieldSpace::physical(const at::Tensor& z) const { return decode(z) * std + mean; }
+
+void enter_latent_space(FieldSpace& s, std::shared_ptr<models::FieldAutoencoder> autoencoder) {
+  autoencoder->set_requires_grad(false);
+  s.autoencoder = std::move(autoencoder);
+  const at::NoGradGuard no_grad;
+  const auto members = evenly(s.dataset->members(data::Split::train), kMeasuredTrajectories);
+  at::Tensor square = at::zeros({s.channels()}, at::TensorOptions().dtype(at::kDouble).device(s.device));
+  double relative = 0;
+  for (int64_t trajectory : members) {
+    const at::Tensor z = s.encode(normalised_trajectory(s, trajectory));
+    const at::Tensor next = z.slice(0, s.stride), change = next - z.slice(0, 0, next.size(0));
+    square += change.to(at::kDouble).square().transpose(0, 1).flatten(1).mean(1);
+    relative += relative_error(change, next).item<double>();
+  }
+  const double n = static_cast<double>(std::max<size_t>(1, members.size()));
+  s.delta_rms.clear();
+  for (int64_t c = 0; c < s.channels(); ++c) s.delta_rms.push_back(std::max(1e-12, std::sqrt(square[c].item<double>() / n)));
+  s.delta_scale = models::channel_scale(s.delta_rms, s.axes()).to(s.device);
+  s.persistence = std::max(1e-12, relative / n);
+}
+
+at::Tensor normalised_trajectory(FieldSpace& s, int64_t trajectory) {
+  const auto& info = s.info();
+  std::vector<int64_t> shape{info.frames, info.channels};
+  shape.insert(shape.end(), info.grid.begin(), info.grid.end());
+  at::Tensor fields = at::empty(shape, at::kFloat);
+  const std::span<float> values(fields.data_ptr<float>(), static_cast<size_t>(fields.numel()));
+  s.dataset->read(trajectory, 0, info.frames, values);
+  s.normalizer.apply(values, info.channels, info.cells());
+  return fields.to(s.device);
+}
 
 std::unique_ptr<FieldSpace> open_field_space(const data::DataOptions& options, int64_t stride, at::Device device) {
   auto s = std::make_unique<FieldSpace>();
@@ -132,6 +177,11 @@ HeldOut hold_out(FieldSpace& space, data::Split split, int64_t limit, int64_t in
     }
   }
   h.fields = fields.to(space.device);
+  if (space.autoencoder) {
+    std::vector<at::Tensor> states;
+    for (int64_t i = 0; i < v; ++i) states.push_back(space.encode(h.fields[i]));
+    h.fields = at::stack(states);
+  }
   if (coeff.defined()) h.coeff = coeff.to(space.device);
   if (params.defined()) h.params = params.to(space.device);
   h.first = info.steady ? 0 : std::min<int64_t>(frames - 2, std::max<int64_t>(0, (initial_step + space.stride - 1) / space.stride - 1));

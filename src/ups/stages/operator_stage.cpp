@@ -3,24 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "ups/stages/field_losses.h"
+
 namespace ups::stages {
 namespace {
 
 enum Variant : int64_t { kOneStep, kActive };  // before and from rollout.start_frac on
-
-// mean |log10 E_p - log10 E_y| over wavenumber bins of the fields, along every axis in turn.
-at::Tensor log_spectrum_error(const at::Tensor& p, const at::Tensor& y) {
-  at::Tensor sum;
-  for (int64_t axis = 2; axis < p.dim(); ++axis) {
-    const auto energy = [axis](const at::Tensor& f) {
-      return at::fft_rfft(f.to(at::kFloat), c10::nullopt, axis).abs().square().transpose(axis, -1).reshape({f.size(0), f.size(1), -1, f.size(axis) / 2 + 1}).mean(2);
-    };
-    const at::Tensor ey = energy(y), floor = 1e-6 * ey.amax(-1, true);
-    const at::Tensor e = (at::log10(energy(p) + floor) - at::log10(ey + floor)).abs().mean();
-    sum = sum.defined() ? sum + e : e;
-  }
-  return sum / static_cast<double>(p.dim() - 2);
-}
 
 }  // namespace
 
@@ -97,7 +85,7 @@ train::Loss FieldOperatorStage::loss_of(const train::TensorBatch& batch, const t
   if (options_.lambda_relative > 0)
     add("relative", options_.lambda_relative, relative_error(space_.physical(prediction) - space_.physical(truth), space_.physical(truth)));
   if (options_.lambda_spectral > 0)
-    add("spectral", options_.lambda_spectral, log_spectrum_error(space_.physical(prediction), space_.physical(truth)));
+    add("spectral", options_.lambda_spectral, log_spectrum_error(space_.physical(prediction), space_.physical(truth)).mean());
   if (options_.lambda_rollout > 0) {
     at::Tensor sum;
     for (int64_t k = 1; k <= options_.rollout_horizon && now + target + k < batch.fields.size(1); ++k) {

@@ -48,10 +48,11 @@ struct LboOptions {
   std::string goals;  // free-form
   template <class Self, class V>
   static void fields(Self& s, V& v) {
-    constexpr auto kNo = KeyStatus::no_effect;
-    v("reduce", s.reduce,
-      {.doc = "how sample scores are combined", .choices = {"per_sample_mean", "global_min", "topk"}, .status = kNo, .advice = models::kAutoencoderLater});
-    v("goals", s.goals, {.doc = "free-form", .status = kNo, .advice = models::kAutoencoderLater, .free_form = true});
+    v("reduce", s.reduce, {.doc = "how samples are combined: mean, the worst, the 8 worst", .choices = {"per_sample_mean", "global_min", "topk"}});
+    v("goals", s.goals,
+      {.doc = "{term: {type, group, scale, low, high, healthy}}: type minimize_soft, minimize_hard, upper, lower, box, box_asymmetric; scale auto or a "
+              "number; terms: reconstruction, points, gradient, spectrum, covariance, kl (vae), realism, total_correlation. Default: the first four",
+       .free_form = true});
   }
 };
 
@@ -63,30 +64,43 @@ struct DiscriminatorOptions {
   std::optional<optim::OptimizerOptions> optimizer;
   template <class Self, class V>
   static void fields(Self& s, V& v) {
-    constexpr auto kNo = KeyStatus::no_effect;
-    constexpr auto kWhy = models::kAutoencoderLater;
-    v("patch", s.patch, {.doc = "patch discriminator", .status = kNo, .advice = kWhy});
-    v("tc", s.tc, {.doc = "total-correlation discriminators", .status = kNo, .advice = kWhy});
-    v("loss", s.loss, {.doc = "adversarial loss", .choices = {"hinge", "bce"}, .status = kNo, .advice = kWhy});
-    v("every", s.every, {.doc = "updates between discriminator updates", .min = 1, .status = kNo, .advice = kWhy});
-    v("start_frac", s.start_frac, {.doc = "share of the training before it starts", .min = 0, .max = 1, .status = kNo, .advice = kWhy});
-    v("optimizer", s.optimizer, {.doc = "its optimizer", .status = kNo, .advice = kWhy});
+    v("patch", s.patch, {.doc = "patch discriminator of reconstructed fields"});
+    v("tc", s.tc, {.doc = "total-correlation discriminator of latents"});
+    v("loss", s.loss, {.doc = "of the patch discriminator", .choices = {"hinge", "bce"}});
+    v("every", s.every, {.doc = "updates between discriminator updates", .min = 1, .max = 1e6});
+    v("start_frac", s.start_frac, {.doc = "share of the training before it starts", .min = 0, .max = 1});
+    v("optimizer", s.optimizer, {.doc = "of the discriminators, at a constant rate; default AdamW 2e-4"});
+  }
+};
+
+// Of the terms of loss sum; the reconstruction has 1.
+struct AutoencoderWeights {
+  double points = 0.5, gradient = 0.1, spectrum = 0.02, covariance = 0, kl = 1e-6, realism = 0.1, total_correlation = 0.01;
+  template <class Self, class V>
+  static void fields(Self& s, V& v) {
+    v("points", s.points, {.doc = "VRMSE of the point decoder", .min = 0, .max = 1e6});
+    v("gradient", s.gradient, {.doc = "L1 of finite differences", .min = 0, .max = 1e6});
+    v("spectrum", s.spectrum, {.doc = "L1 of the log energy spectrum", .min = 0, .max = 1e6});
+    v("covariance", s.covariance, {.doc = "squared correlations between latent channels", .min = 0, .max = 1e6});
+    v("kl", s.kl, {.doc = "kind vae: summed over the latent", .min = 0, .max = 1e6});
+    v("realism", s.realism, {.doc = "patch discriminator, relative to the reconstruction's gradient", .min = 0, .max = 1e6});
+    v("total_correlation", s.total_correlation, {.doc = "of the latent channels", .min = 0, .max = 1e6});
   }
 };
 
 struct AutoencoderStage : StageCommon {
   std::string kind = "ae", loss = "sum";
   double latent_noise = 0.01;
+  AutoencoderWeights weights;
   LboOptions lbo;
   DiscriminatorOptions discriminator;
   template <class Self, class V>
   static void fields(Self& s, V& v) {
-    constexpr auto kNo = KeyStatus::no_effect;
-    constexpr auto kWhy = models::kAutoencoderLater;
     StageCommon::fields(s, v);
-    v("kind", s.kind, {.doc = "what is trained", .choices = {"ae", "vae", "none", "reference"}, .status = kNo, .advice = kWhy});
-    v("loss", s.loss, {.doc = "sum of terms, or the barrier loss", .choices = {"sum", "lbo"}, .status = kNo, .advice = kWhy});
-    v("latent_noise", s.latent_noise, {.doc = "noise on latents before decoding", .min = 0, .max = 10, .status = kNo, .advice = kWhy});
+    v("kind", s.kind, {.doc = "ae, vae (variational); none = skip the stage", .choices = {"ae", "vae", "none", "reference"}});
+    v("loss", s.loss, {.doc = "weighted sum of terms, or the barrier loss: -log of the worst group's score", .choices = {"sum", "lbo"}});
+    v("latent_noise", s.latent_noise, {.doc = "standard deviation of noise on latents before decoding", .min = 0, .max = 10});
+    v("weights", s.weights, {.doc = "loss sum: weights of the terms"});
     v("lbo", s.lbo, {.doc = "the barrier loss"});
     v("discriminator", s.discriminator, {.doc = "adversarial training"});
   }
@@ -184,7 +198,7 @@ struct StagesOptions {
   BaselineStage baseline;
   template <class Self, class V>
   static void fields(Self& s, V& v) {
-    v("autoencoder", s.autoencoder, {.doc = "trained latent space (comes later)"});
+    v("autoencoder", s.autoencoder, {.doc = "trained latent space, used with latent.space: ae"});
     v("operator", s.op, {.doc = "the time stepper"});
     v("diff_residual", s.diff_residual, {.doc = "corrector of the operator's residual"});
     v("consistency_distill", s.consistency_distill, {.doc = "few-step sampling of the corrector"});

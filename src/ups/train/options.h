@@ -187,8 +187,8 @@ struct TrainingOptions {
     v("num_gpus", s.num_gpus, {.doc = "processes of a distributed run; checked against the launcher", .min = 1, .max = 65536});
     v("seed", s.seed, {.doc = "overrides the top-level seed", .min = 0, .max = 9.2e18});
     v("nan_policy", s.nan_policy,
-      {.doc = "after a non-finite loss or gradient: skip the update, rollback (comes later: acts as skip), or abort", .choices = {"skip", "rollback", "abort"}});
-    v("rollback_every", s.rollback_every, {.doc = "updates between rollback snapshots", .min = 1, .max = 1e9, .status = kNo, .advice = "no effect yet: rollback comes later"});
+      {.doc = "after a non-finite loss or gradient: skip the update; rollback: also return to an earlier state, as after a loss of 10 times its average; or abort", .choices = {"skip", "rollback", "abort"}});
+    v("rollback_every", s.rollback_every, {.doc = "updates between rollback snapshots", .min = 1, .max = 1e9});
     v("nan_check_every", s.nan_check_every, {.doc = "updates between two reads of loss and finite flag from a GPU; default 50. On a CPU every update is read", .min = 1, .max = 1e9});
     v("validate_every", s.validate_every, {.doc = "epochs between validations", .min = 1, .max = 1e9});
     v("cpu_seconds", s.cpu_seconds,

@@ -6,6 +6,14 @@
 #include "ups/core/error.h"
 
 namespace ups::train {
+namespace {
+
+// Fields that states written before they existed may lack.
+bool may_be_absent(const std::string& name) {
+  return name == "rollbacks" || name == "rollbacks_in_a_row" || name == "slow_until" || name == "loss_average";
+}
+
+}  // namespace
 
 std::string RunState::json() const {
   nlohmann::json j = nlohmann::json::object();
@@ -19,6 +27,7 @@ RunState RunState::from_json(const std::string& text, const std::string& where) 
     const auto j = nlohmann::json::parse(text);
     size_t known = 0;
     visit(s, [&](const char* name, auto& value) {
+      if (may_be_absent(name) && !j.contains(name)) return;
       j.at(name).get_to(value);
       ++known;
     });

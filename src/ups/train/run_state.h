@@ -14,6 +14,9 @@ struct RunState {
   int64_t batch = 0;           // next micro-batch of the open epoch
   int64_t samples = 0;         // samples seen
   int64_t skipped = 0, skipped_in_a_row = 0;
+  int64_t rollbacks = 0, rollbacks_in_a_row = 0;  // in a row: less than 20 updates apart
+  int64_t slow_until = 0;      // update up to which the rates are halved after a rollback
+  double loss_average = 0;     // of recent updates; nan_policy rollback compares with it
   int64_t global_step = 0;     // logged epochs over all stages
   bool finished = false;
   // partial sums of the open epoch
@@ -43,6 +46,10 @@ struct RunState {
     f("samples", s.samples);
     f("skipped", s.skipped);
     f("skipped_in_a_row", s.skipped_in_a_row);
+    f("rollbacks", s.rollbacks);
+    f("rollbacks_in_a_row", s.rollbacks_in_a_row);
+    f("slow_until", s.slow_until);
+    f("loss_average", s.loss_average);
     f("global_step", s.global_step);
     f("finished", s.finished);
     f("loss_sum", s.loss_sum);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ups/models/module.h"
+#include "ups/optim/options.h"
 
 namespace ups::train {
 
@@ -52,6 +53,14 @@ struct Validation {
   std::vector<std::pair<std::string, double>> values; // logged as S/val_<name>
 };
 
+// A network trained against the stage's own by the same backward pass (a discriminator): its loss is a term of Loss::total that reaches
+// only its parameters. An update that gives it no gradient leaves it alone. Its weights belong to extra_state().
+struct Adversary {
+  std::string name;
+  models::Module* module = nullptr;
+  optim::OptimizerOptions optimizer;  // at a constant rate, without clipping, under the scaler of the stage
+};
+
 class Stage {
  public:
   virtual ~Stage() = default;
@@ -68,6 +77,7 @@ class Stage {
   // After an update, for stages with targets of their own (the distillation's EMA student). found_inf undefined: the update was made;
   // else a 0-dim flag on the device: 1 = it was not, and nothing may change.
   virtual void after_update(const at::Tensor& /*found_inf*/) {}
+  virtual std::vector<Adversary> adversaries() { return {}; }
   // State beyond module and optimizer that a resume needs, by name; handles, not copies.
   virtual std::vector<std::pair<std::string, at::Tensor>> extra_state() { return {}; }
   // Stop when the best score is at or below this (consistency_distill.target_loss); 0 = never.

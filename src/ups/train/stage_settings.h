@@ -22,6 +22,7 @@ struct StageSettings {
   bool amp = false;
   std::string amp_dtype = "bfloat16";     // bfloat16 | float16
   std::string nan_policy = "skip";        // skip | rollback | abort
+  int64_t rollback_every = 200;           // updates between snapshots of nan_policy rollback
   int64_t validate_every = 1;             // epochs
   int64_t checkpoint_every = 1;           // epochs between resumable checkpoints, 0 = only at the end
   int64_t checkpoint_interval = 0;        // epochs between exported <name>_epoch_N.pt, 0 = off

@@ -30,6 +30,7 @@ struct MicroBatch {
 struct ForwardPass {
   at::Tensor scaled;  // where the backward pass starts
   at::Tensor logged;  // 0-dim fp64, detached
+  std::vector<std::pair<std::string, at::Tensor>> terms;  // of the loss; a graph does not hand them on
 };
 
 class StepGraphs {

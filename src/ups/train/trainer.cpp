@@ -35,12 +35,18 @@ Trainer::Trainer(Stage& stage, BatchSource& batches, StageSettings settings, at:
   for (auto& p : stage_.module().parameters())
     if (p.tensor.requires_grad()) params_.push_back(p);
   optimizer_ = optim::make_optimizer(settings_.optimizer, params_);
+  for (const auto& a : stage_.adversaries()) {
+    Player player{a.name, a.module->parameters(), nullptr};
+    player.optimizer = optim::make_optimizer(a.optimizer, player.params);
+    adversaries_.push_back(std::move(player));
+  }
   ema_ = make_ema(settings_, stage_.module());
   if (hooks_.metrics && !settings_.reference_semantics) stats_ = std::make_unique<optim::UpdateStats>(*optimizer_);
   optim::GradScalerOptions scaler;
   scaler.enabled = settings_.amp && amp_type() == at::kHalf;
   scaler_ = optim::GradScaler(scaler);
-  if (hooks_.graph_recorder)
+  // A graph would leave an adversary the gradients of its last replay.
+  if (hooks_.graph_recorder && adversaries_.empty())
     graphs_ = std::make_unique<StepGraphs>(hooks_.graph_recorder, params_, settings_.compile_warmup, [this](const MicroBatch& m) { return forward(m); });
   std::vector<double> base;
   for (const auto& g : optimizer_->groups()) base.push_back(g.base_lr);
@@ -126,6 +132,7 @@ Outcome Trainer::run(int64_t global_step) {
   cpu_started_ = cpu_seconds();
   samples_at_start_ = state_.samples;
   updates_at_start_ = state_.attempts;
+  keep_state();
   Outcome out;
   while (!state_.finished && !stop_ && state_.epoch < settings_.epochs) {
     const StepResult result = update();

@@ -5,11 +5,13 @@
 //   1 draw the micro-batches of the update (the last group of an epoch may be short: weights are samples / samples of the group)
 //   2 per micro-batch: autocast forward, loss * weight, scaled backward (training.compile: as a CUDA graph)
 //   3 unscale once, global norm (recorded before clipping), one finite flag
-//   4 finite: clip, lr = schedule(updates), optimizer, EMA; otherwise nothing changes and the scale is lowered
+//   4 finite: clip, lr = schedule(updates), optimizer, EMA; otherwise nothing changes and the scale is lowered. Adversaries that the loss
+//     gave gradients are unscaled, checked and stepped under the same flag
 //   5 gradients to none; attempts += 1, updates += 1 only if the weights changed
 //   6 ask: log? validate? save? stop?
 #pragma once
 #include <functional>
+#include <deque>
 #include <memory>
 #include <optional>
 
@@ -89,19 +91,38 @@ class Trainer {
   struct StepResult {
     at::Tensor loss, norm, found_inf;
     at::Tensor groups;  // optim::UpdateStats of an update that gets a record
+    std::vector<std::string> term_names;
+    at::Tensor terms;   // [terms] of the loss, summed over micro-batches
+    at::Tensor norms;   // [N] norm of every gradient; on the CPU only when an update was not finite
     int64_t samples = 0, micro_batches = 0;
   };
+  struct Player {       // an adversary with its optimizer
+    std::string name;
+    optim::ParamList params;
+    std::unique_ptr<optim::Optimizer> optimizer;
+  };
+  struct Saved {        // what a rollback restores
+    NamedTensors model, ema, optim;
+    double ema_count = 0;
+  };
   ForwardPass forward(const MicroBatch& m);  // loss under autocast, weighted and scaled
-  at::Tensor differentiate(const MicroBatch& m);  // gradients into the parameters; the logged loss
+  void differentiate(const MicroBatch& m, StepResult& result);  // gradients into the parameters; loss and terms are added up
   StepResult update();                       // one optimisation step, the numbered list above
   // Counters, skips, nan_policy. On a CPU at once; on a device the numbers of settle_every updates are read together, so that the
   // loop does not wait: until then a skipped update counts as made, also for the learning rate.
   void account(const StepResult& result);
   void settle();
-  void count_update(double loss, double norm, int64_t micro_batches, std::span<const double> groups);
-  void count_skip();
+  void count_update(const StepResult& r, const double* numbers);
+  void count_skip(const StepResult& r);
+  // Which term of the loss and which parameter's gradient were not finite, in words; reads the device.
+  std::string blame(const StepResult& r) const;
+  // nan_policy rollback: keeps the last two states of finite weights, every rollback_every updates.
+  void keep_state();
+  void roll_back(const std::string& why);
+  void load_tensors(const NamedTensors& model, const NamedTensors& ema, const NamedTensors& optim, double ema_count, const std::string& where);
+  NamedTensors optimizer_state() const;  // with the adversaries'
   bool step_record_due(int64_t update) const;
-  void log_step(std::span<const double> groups);
+  void log_step(const StepResult& r, const double* groups, const double* terms);
   void clip(const optim::GradPass& pass);
   void set_learning_rates();
   at::ScalarType amp_type() const;
@@ -123,7 +144,9 @@ class Trainer {
   Hooks hooks_;
   optim::ParamList params_;
   std::unique_ptr<optim::Optimizer> optimizer_;
+  std::vector<Player> adversaries_;
   std::unique_ptr<optim::Ema> ema_;
+  std::deque<Saved> kept_;
   std::unique_ptr<optim::UpdateStats> stats_;  // where records are wanted
   optim::GradScaler scaler_;
   std::unique_ptr<StepGraphs> graphs_;

@@ -13,6 +13,7 @@ namespace ups::train {
 namespace {
 
 constexpr double kUnset = 1e308;  // JSON has no inf
+const std::string kAdversary = "adversary/";
 
 }  // namespace
 
@@ -23,7 +24,7 @@ Snapshot Trainer::snapshot(bool is_best, bool is_last) {
   s.model = stage_.module().state();
   for (auto& [name, t] : stage_.extra_state()) s.model.emplace_back("stage/" + name, t);
   if (ema_) s.ema = ema_->state();
-  s.optim = optimizer_->state();
+  s.optim = optimizer_state();
   s.optim.emplace_back("clip/ema", ema_clip_.state().defined() ? ema_clip_.state() : at::zeros({3}, at::kDouble));
   // The best weights so far travel with every checkpoint, so that a resume needs no other file.
   for (const auto& [name, t] : best_raw_) s.optim.emplace_back("best/raw/" + name, t);
@@ -55,6 +56,32 @@ void Trainer::checkpoint(bool is_best, bool is_last) {
 
 void Trainer::resume(const NamedTensors& model, const NamedTensors& ema, const NamedTensors& optim, const RunState& state,
                      const std::string& where) {
+  NamedTensors moments;
+  for (const auto& [name, t] : optim) {
+    if (name == "clip/ema") ema_clip_.load_state(t);
+    else if (name.rfind("best/raw/", 0) == 0) best_raw_.emplace_back(name.substr(9), t.clone());
+    else if (name.rfind("best/ema/", 0) == 0) best_average_.emplace_back(name.substr(9), t.clone());
+    else moments.emplace_back(name, t);
+  }
+  load_tensors(model, ema, moments, state.ema_count, where);
+  state_ = state;
+  optim::GradScaler::State scale = scaler_.state();
+  scale.scale = state.scale;
+  scale.growth_tracker = state.growth_tracker;
+  if (scaler_.enabled()) scaler_.load_state(scale);
+  const double plateau_best = std::abs(state.plateau_best) >= kUnset ? std::copysign(INFINITY, state.plateau_best) : state.plateau_best;
+  if (plateau_) plateau_->load_state({plateau_best, state.plateau_bad, state.plateau_cooldown, state.plateau_lrs});
+}
+
+NamedTensors Trainer::optimizer_state() const {
+  NamedTensors out = optimizer_->state();
+  for (const Player& player : adversaries_)
+    for (const auto& [name, t] : player.optimizer->state()) out.emplace_back(kAdversary + player.name + "/" + name, t);
+  return out;
+}
+
+void Trainer::load_tensors(const NamedTensors& model, const NamedTensors& ema, const NamedTensors& optim, double ema_count,
+                           const std::string& where) {
   const at::NoGradGuard no_grad;
   NamedTensors weights, extra, moments;
   for (const auto& [name, t] : model) {
@@ -72,21 +99,18 @@ void Trainer::resume(const NamedTensors& model, const NamedTensors& ema, const N
     }
     if (!found) throw checkpoint_error(where, "stage state '" + name + "' is missing or mis-shaped", "use another checkpoint");
   }
-  for (const auto& [name, t] : optim) {
-    if (name == "clip/ema") ema_clip_.load_state(t);
-    else if (name.rfind("best/raw/", 0) == 0) best_raw_.emplace_back(name.substr(9), t.clone());
-    else if (name.rfind("best/ema/", 0) == 0) best_average_.emplace_back(name.substr(9), t.clone());
-    else moments.emplace_back(name, t);
-  }
+  const auto belongs_to = [](const std::string& name, const std::string& prefix) { return name.rfind(prefix, 0) == 0; };
+  for (const auto& [name, t] : optim)
+    if (!belongs_to(name, kAdversary)) moments.emplace_back(name, t);
   optimizer_->load_state(moments, where + "/optim.safetensors");
-  if (ema_) ema_->load_state(ema, state.ema_count, where + "/ema.safetensors");
-  state_ = state;
-  optim::GradScaler::State scale = scaler_.state();
-  scale.scale = state.scale;
-  scale.growth_tracker = state.growth_tracker;
-  if (scaler_.enabled()) scaler_.load_state(scale);
-  const double plateau_best = std::abs(state.plateau_best) >= kUnset ? std::copysign(INFINITY, state.plateau_best) : state.plateau_best;
-  if (plateau_) plateau_->load_state({plateau_best, state.plateau_bad, state.plateau_cooldown, state.plateau_lrs});
+  for (const Player& player : adversaries_) {
+    const std::string prefix = kAdversary + player.name + "/";
+    NamedTensors theirs;
+    for (const auto& [name, t] : optim)
+      if (belongs_to(name, prefix)) theirs.emplace_back(name.substr(prefix.size()), t);
+    player.optimizer->load_state(theirs, where + "/optim.safetensors");
+  }
+  if (ema_) ema_->load_state(ema, ema_count, where + "/ema.safetensors");
 }
 
 }  // namespace ups::train

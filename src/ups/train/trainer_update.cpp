@@ -28,17 +28,23 @@ class SyncForbidden {
   const std::function<void(bool)>& set_;
 };
 
+at::Tensor gradient_norms(const optim::ParamList& params) {
+  std::vector<at::Tensor> norms;
+  for (const auto& p : params)
+    if (p.tensor.grad().defined()) norms.push_back(at::linalg_vector_norm(p.tensor.grad(), 2, {}, false, at::kDouble));
+  return norms.empty() ? at::Tensor() : at::stack(norms);
+}
+
 }  // namespace
 
 void Trainer::set_learning_rates() {
-  if (plateau_) {
-    optimizer_->set_lrs(plateau_->lrs());
-    return;
-  }
   int64_t i = settings_.scheduler.counts_steps() ? state_.updates : state_.epoch;
   if (settings_.scheduler.counts_steps() && settings_.cpu_seconds > 0) i = std::llround(progress() * static_cast<double>(kBudgetSteps));
   std::vector<double> lrs;
+  if (plateau_) lrs = plateau_->lrs();
   for (auto& s : sequences_) lrs.push_back(s.at(i));
+  if (state_.updates < state_.slow_until)
+    for (double& lr : lrs) lr /= 2;
   optimizer_->set_lrs(lrs);
 }
 
@@ -75,15 +81,24 @@ ForwardPass Trainer::forward(const MicroBatch& m) {
     const models::AutocastGuard autocast(device_.type(), settings_.amp, amp_type());
     loss = stage_.loss_of(m.batch, m.prepared);
   }
-  return {scaler_.scale(m.weight == 1.0 ? loss.total : loss.total * m.weight), loss.total.detach().to(at::kDouble) * m.logged};
+  return {scaler_.scale(m.weight == 1.0 ? loss.total : loss.total * m.weight), loss.total.detach().to(at::kDouble) * m.logged, std::move(loss.parts)};
 }
 
-at::Tensor Trainer::differentiate(const MicroBatch& m) {
+void Trainer::differentiate(const MicroBatch& m, StepResult& result) {
+  const auto add = [](at::Tensor& sum, const at::Tensor& share) { sum = sum.defined() ? sum + share : share; };
   if (graphs_)
-    if (at::Tensor logged = graphs_->run(m); logged.defined()) return logged;
+    if (const at::Tensor logged = graphs_->run(m); logged.defined()) return add(result.loss, logged);
   const ForwardPass f = forward(m);
   f.scaled.backward();
-  return f.logged;
+  add(result.loss, f.logged);
+  if (f.terms.empty()) return;
+  std::vector<at::Tensor> values;
+  result.term_names.clear();
+  for (const auto& [name, value] : f.terms) {
+    result.term_names.push_back(name);
+    values.push_back(value.to(at::kDouble));
+  }
+  add(result.terms, at::stack(values));
 }
 
 Trainer::StepResult Trainer::update() {
@@ -108,13 +123,25 @@ Trainer::StepResult Trainer::update() {
     // The reference logs the plain mean over micro-batches; otherwise samples count equally.
     const double logged = settings_.reference_semantics ? 1.0 : weight * static_cast<double>(count);
     Prepared prepared = stage_.prepare(batch, context);
-    const at::Tensor share = differentiate({std::move(batch), std::move(prepared), weight, logged});
-    result.loss = result.loss.defined() ? result.loss + share : share;
+    differentiate({std::move(batch), std::move(prepared), weight, logged}, result);
   }
   // 3 unscale, norm, finite flag
-  const optim::GradPass pass = device_.is_cpu() ? scaler_.read("optimizer", params_) : scaler_.unscale("optimizer", params_);
+  const auto read = [&](const std::string& name, const optim::ParamList& params) {
+    return device_.is_cpu() ? scaler_.read(name, params) : scaler_.unscale(name, params);
+  };
+  const optim::GradPass pass = read("optimizer", params_);
   result.norm = pass.norm;
+  result.norms = pass.norms;
   result.found_inf = at::maximum(pass.found_inf, at::isfinite(result.loss).logical_not().to(at::kFloat));
+  std::vector<Player*> playing;
+  for (Player& player : adversaries_) {
+    if (std::none_of(player.params.begin(), player.params.end(), [](const auto& p) { return p.tensor.grad().defined(); })) continue;
+    const optim::GradPass theirs = read(player.name, player.params);
+    if (device_.is_cpu()) optim::multiply_on_read(*player.optimizer, theirs.pending);
+    result.found_inf = at::maximum(result.found_inf, theirs.found_inf);
+    playing.push_back(&player);
+  }
+  if (device_.is_cpu() && result.found_inf.item<float>() != 0) result.norms = gradient_norms(params_);
   const bool logged = stats_ && step_record_due(state_.updates + 1);
   if (logged) stats_->before(pass.pending);
   // 4 clip, rates, step, average
@@ -122,6 +149,11 @@ Trainer::StepResult Trainer::update() {
   set_learning_rates();
   scaler_.step("optimizer");
   optimizer_->step(result.found_inf);
+  for (Player* player : playing) {
+    scaler_.step(player->name);
+    player->optimizer->step(result.found_inf);
+    player->optimizer->zero_grad();
+  }
   if (logged) result.groups = stats_->after();
   if (ema_) ema_->update(result.found_inf);
   scaler_.update();
