@@ -12,6 +12,7 @@
 #include "ups/run/eval_models.h"
 #include "ups/run/eval_plots.h"
 #include "ups/run/eval_table.h"
+#include "ups/run/latent_plot.h"
 #include "ups/run/latent_space.h"
 #include "ups/run/predictions.h"
 #include "ups/run/stage_factory.h"
@@ -101,6 +102,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     auto plots = write_eval_plots(folder, sets);
     const auto curves = write_training_plots(folder, session.dir.metrics().string());
     plots.insert(plots.end(), curves.begin(), curves.end());
+    if (floor) plots.push_back(write_autoencoder_plot(folder, session.space("operator"), split_of(args.split)));
     log::info(fmt::format("plots: {} files in {}", plots.size(), folder));
   }
   if (session.metrics) session.metrics->append(io::JsonLine().add("kind", "eval").add("split", args.split).add("file", files[0]));

@@ -234,7 +234,8 @@ StageOutcome train_stage(Session& s, const TrainArgs& args, const std::string& k
   log::info(fmt::format("{}: {} after {} updates in {:.1f} s ({:.1f} CPU-s), best score {:.4g} at update {}{}", key,
                         outcome.ending == train::Ending::early_stop ? "stopped early" : "done", outcome.state.updates,
                         wall_seconds() - wall_start, cpu_seconds() - cpu_start, outcome.state.best, outcome.state.best_update,
-                        outcome.state.skipped > 0 ? fmt::format(", {} skipped", outcome.state.skipped) : ""));
+                        (outcome.state.skipped > 0 ? fmt::format(", {} skipped", outcome.state.skipped) : "") +
+                            (outcome.state.rollbacks > 0 ? fmt::format(", {} rolled back", outcome.state.rollbacks) : "")));
   return out;
 }
 
