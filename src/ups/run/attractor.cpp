@@ -1,0 +1,101 @@
+#include "ups/run/attractor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "ups/core/error.h"
+#include "ups/metrics/distribution.h"
+
+namespace ups::run {
+namespace {
+
+constexpr int64_t kDrawBatch = 128;
+
+struct Frames {
+  std::vector<float> values;         // [n, C, cells]
+  std::vector<int64_t> trajectory;   // [n]
+};
+
+// n of all (trajectory, time) pairs of a split, evenly spaced.
+Frames pick(data::Dataset& d, data::Split split, int64_t n) {
+  const auto& info = d.info();
+  const auto& members = d.members(split);
+  const int64_t total = static_cast<int64_t>(members.size()) * info.frames;
+  const size_t frame = static_cast<size_t>(info.channels * info.cells());
+  Frames f;
+  f.values.resize(static_cast<size_t>(n) * frame);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t at = i * total / n, trajectory = members[static_cast<size_t>(at / info.frames)];
+    d.read(trajectory, at % info.frames, 1, std::span<float>(f.values).subspan(static_cast<size_t>(i) * frame, frame));
+    f.trajectory.push_back(trajectory);
+  }
+  return f;
+}
+
+// 1 / standard deviation per channel.
+std::vector<float> inverse_deviations(const std::vector<float>& values, size_t channels, size_t cells) {
+  std::vector<double> sum(channels, 0), square(channels, 0);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double v = static_cast<double>(values[i]);
+    sum[i / cells % channels] += v;
+    square[i / cells % channels] += v * v;
+  }
+  const double n = static_cast<double>(values.size() / channels);
+  std::vector<float> out;
+  for (size_t c = 0; c < channels; ++c) out.push_back(static_cast<float>(1 / std::max(1e-30, std::sqrt(std::max(0.0, square[c] / n - sum[c] / n * sum[c] / n)))));
+  return out;
+}
+
+}  // namespace
+
+AttractorScores score_attractor(data::Dataset& d, data::Split split, const DrawState& draw, int64_t limit) {
+  const auto& info = d.info();
+  const size_t channels = static_cast<size_t>(info.channels), cells = static_cast<size_t>(info.cells()), frame = channels * cells;
+  const int64_t n = info.frames * static_cast<int64_t>(std::min({d.members(split).size(), d.members(data::Split::train).size(), static_cast<size_t>(limit)}));
+  AttractorScores s;
+  s.set = info.name;
+  s.split = data::to_string(split);
+  s.split_hash = d.split_hash();
+  s.samples = std::min(n, limit);
+  if (s.samples < 2) throw data_error(info.name, "the " + s.split + " split has no two frames to compare draws with");
+  Frames real = pick(d, split, s.samples), other = pick(d, data::Split::train, s.samples);
+  std::vector<float> draws(real.values.size());
+  const auto started = std::chrono::steady_clock::now();
+  for (int64_t first = 0; first < s.samples; first += kDrawBatch) {
+    const size_t begin = static_cast<size_t>(first), count = static_cast<size_t>(std::min(kDrawBatch, s.samples - first));
+    draw(std::span<const int64_t>(real.trajectory).subspan(begin, count), first, std::span<float>(draws).subspan(begin * frame, count * frame));
+  }
+  s.ms_per_sample = 1e3 * std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() / static_cast<double>(s.samples);
+  for (size_t c = 0; c < channels; ++c) {
+    s.power.push_back(metrics::mean_power(real.values, info.grid, channels, c));
+    s.power_draws.push_back(metrics::mean_power(draws, info.grid, channels, c));
+    s.spectrum_error += metrics::log_spectrum_error(s.power_draws[c], s.power[c]) / static_cast<double>(channels);
+    s.spectrum_error_real += metrics::log_spectrum_error(metrics::mean_power(other.values, info.grid, channels, c), s.power[c]) / static_cast<double>(channels);
+  }
+  const auto scale = inverse_deviations(real.values, channels, cells);
+  for (auto* values : {&real.values, &other.values, &draws})
+    for (size_t i = 0; i < values->size(); ++i) (*values)[i] *= scale[i / cells % channels];
+  s.energy_distance = metrics::energy_distance(draws, real.values, frame);
+  s.energy_distance_real = metrics::energy_distance(other.values, real.values, frame);
+  return s;
+}
+
+std::string attractor_text(const AttractorScores& s) {
+  return fmt::format("{}: steady_prior (attractor): {} draws against {} {} frames: energy distance {:.3g}, {:.2f}x that of as many train frames ({:.3g}); "
+                     "log10 spectrum error {:.3g} (train frames: {:.3g}); {:.2g} ms per draw",
+                     s.set, s.samples, s.samples, s.split, s.energy_distance, s.ratio(), s.energy_distance_real, s.spectrum_error, s.spectrum_error_real, s.ms_per_sample);
+}
+
+std::string attractor_json(const AttractorScores& s) {
+  const nlohmann::ordered_json j{{"set", s.set}, {"split", s.split}, {"split_hash", s.split_hash}, {"samples", s.samples},
+                                 {"energy_distance", s.energy_distance}, {"energy_distance_real", s.energy_distance_real}, {"ratio", s.ratio()},
+                                 {"spectrum_error", s.spectrum_error}, {"spectrum_error_real", s.spectrum_error_real},
+                                 {"ms_per_sample", s.ms_per_sample}, {"power", s.power}, {"power_draws", s.power_draws}};
+  return j.dump(2);
+}
+
+}  // namespace ups::run

@@ -1,0 +1,35 @@
+// Draws of an attractor prior against frames of the held-out split, as two samples of one distribution (docs/metrics.md). No LibTorch.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ups/data/dataset.h"
+
+namespace ups::run {
+
+// out [B, C, cells] physical: draws number first, first + 1, .. for the PDE parameters of these trajectories [B].
+using DrawState = std::function<void(std::span<const int64_t> trajectory, int64_t first, std::span<float> out)>;
+
+struct AttractorScores {
+  std::string set, split, split_hash;
+  int64_t samples = 0;                 // draws, held-out frames, and frames of the train split: as many of each
+  double energy_distance = 0;          // of the draws to the held-out frames
+  double energy_distance_real = 0;     // of frames of the train split to the held-out frames
+  double spectrum_error = 0;           // metrics::log_spectrum_error of the draws against the held-out frames, mean over channels
+  double spectrum_error_real = 0;      // the same of the frames of the train split
+  double ms_per_sample = 0;
+  std::vector<std::vector<double>> power, power_draws;  // [C][k] of the held-out frames and of the draws
+  double ratio() const { return energy_distance / energy_distance_real; }
+};
+
+// At most `limit` frames of each kind, evenly chosen over trajectories and times. Channels count in units of their standard deviation over
+// the held-out frames.
+AttractorScores score_attractor(data::Dataset& data, data::Split split, const DrawState& draw, int64_t limit = 2048);
+
+std::string attractor_text(const AttractorScores& scores);
+std::string attractor_json(const AttractorScores& scores);
+
+}  // namespace ups::run
