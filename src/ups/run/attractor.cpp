@@ -20,17 +20,17 @@ struct Frames {
   std::vector<int64_t> trajectory;   // [n]
 };
 
-// n of all (trajectory, time) pairs of a split, evenly spaced.
+// One frame of each of n trajectories of a split, so that frames are independent; times in turn.
 Frames pick(data::Dataset& d, data::Split split, int64_t n) {
   const auto& info = d.info();
   const auto& members = d.members(split);
-  const int64_t total = static_cast<int64_t>(members.size()) * info.frames;
+  const int64_t total = static_cast<int64_t>(members.size());
   const size_t frame = static_cast<size_t>(info.channels * info.cells());
   Frames f;
   f.values.resize(static_cast<size_t>(n) * frame);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t at = i * total / n, trajectory = members[static_cast<size_t>(at / info.frames)];
-    d.read(trajectory, at % info.frames, 1, std::span<float>(f.values).subspan(static_cast<size_t>(i) * frame, frame));
+    const int64_t trajectory = members[static_cast<size_t>(i * total / n)];
+    d.read(trajectory, i % info.frames, 1, std::span<float>(f.values).subspan(static_cast<size_t>(i) * frame, frame));
     f.trajectory.push_back(trajectory);
   }
   return f;
@@ -55,13 +55,12 @@ std::vector<float> inverse_deviations(const std::vector<float>& values, size_t c
 AttractorScores score_attractor(data::Dataset& d, data::Split split, const DrawState& draw, int64_t limit) {
   const auto& info = d.info();
   const size_t channels = static_cast<size_t>(info.channels), cells = static_cast<size_t>(info.cells()), frame = channels * cells;
-  const int64_t n = info.frames * static_cast<int64_t>(std::min({d.members(split).size(), d.members(data::Split::train).size(), static_cast<size_t>(limit)}));
   AttractorScores s;
   s.set = info.name;
   s.split = data::to_string(split);
   s.split_hash = d.split_hash();
-  s.samples = std::min(n, limit);
-  if (s.samples < 2) throw data_error(info.name, "the " + s.split + " split has no two frames to compare draws with");
+  s.samples = std::min({static_cast<int64_t>(d.members(split).size()), static_cast<int64_t>(d.members(data::Split::train).size()), limit});
+  if (s.samples < 2) throw data_error(info.name, "the " + s.split + " split has no two trajectories whose frames draws could be compared with");
   Frames real = pick(d, split, s.samples), other = pick(d, data::Split::train, s.samples);
   std::vector<float> draws(real.values.size());
   const auto started = std::chrono::steady_clock::now();

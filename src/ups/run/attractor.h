@@ -25,7 +25,7 @@ struct AttractorScores {
   double ratio() const { return energy_distance / energy_distance_real; }
 };
 
-// At most `limit` frames of each kind, evenly chosen over trajectories and times. Channels count in units of their standard deviation over
+// One frame of each trajectory of the split, at most `limit`. Channels count in units of their standard deviation over
 // the held-out frames.
 AttractorScores score_attractor(data::Dataset& data, data::Split split, const DrawState& draw, int64_t limit = 2048);
 

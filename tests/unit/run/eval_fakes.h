@@ -63,8 +63,8 @@ class RandomFrames : public FakeDataset {
  public:
   RandomFrames() {
     info_.name = "noise", info_.family = "noise";
-    info_.trajectories = 400, info_.frames = 3, info_.channels = 2, info_.grid = {16}, info_.channel_names = {"u", "v"}, info_.dt = 1;
-    for (int64_t i = 0; i < 400; ++i) members_[i < 250 ? 0 : i < 300 ? 1 : 2].push_back(i);
+    info_.trajectories = 700, info_.frames = 3, info_.channels = 2, info_.grid = {16}, info_.channel_names = {"u", "v"}, info_.dt = 1;
+    for (int64_t i = 0; i < 700; ++i) members_[i < 350 ? 0 : i < 400 ? 1 : 2].push_back(i);
   }
   static void draw(uint64_t key, uint64_t frame, double factor, std::span<float> out) {
     RandomStream random(key, frame);

@@ -218,8 +218,10 @@ TEST_CASE("attractor: draws of the right distribution score as real frames do", 
     });
   };
   const AttractorScores right = scaled(1), wrong = scaled(1.5);
-  CHECK(right.samples == 300);
-  CHECK(right.ratio() == Approx(1).margin(0.1));
+  CHECK(right.samples == 300);  // test trajectories
+  const double independent = 2.0 / 300 * std::sqrt(2.0 * 32);  // 2/n E|x - x'| of white noise with 32 values
+  CHECK(right.energy_distance_real == Approx(independent).epsilon(0.1));
+  CHECK(right.energy_distance == Approx(independent).epsilon(0.1));
   CHECK(right.spectrum_error < 0.06);
   CHECK(right.spectrum_error_real < 0.06);
   CHECK(wrong.ratio() > 2);
