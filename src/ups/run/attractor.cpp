@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ups/core/error.h"
+#include "ups/io/svg.h"
 #include "ups/metrics/distribution.h"
 
 namespace ups::run {
@@ -75,6 +76,10 @@ AttractorScores score_attractor(data::Dataset& d, data::Split split, const DrawS
     s.spectrum_error += metrics::log_spectrum_error(s.power_draws[c], s.power[c]) / static_cast<double>(channels);
     s.spectrum_error_real += metrics::log_spectrum_error(metrics::mean_power(other.values, info.grid, channels, c), s.power[c]) / static_cast<double>(channels);
   }
+  s.cells = info.grid.size() == 1 ? info.cells() : 0;
+  const auto shown = static_cast<std::ptrdiff_t>(static_cast<size_t>(std::min(s.samples, AttractorScores::kShown)) * frame);
+  s.frames_shown.assign(real.values.begin(), real.values.begin() + shown);
+  s.draws_shown.assign(draws.begin(), draws.begin() + shown);
   const auto scale = inverse_deviations(real.values, channels, cells);
   for (auto* values : {&real.values, &other.values, &draws})
     for (size_t i = 0; i < values->size(); ++i) (*values)[i] *= scale[i / cells % channels];
@@ -95,6 +100,43 @@ std::string attractor_json(const AttractorScores& s) {
                                  {"spectrum_error", s.spectrum_error}, {"spectrum_error_real", s.spectrum_error_real},
                                  {"ms_per_sample", s.ms_per_sample}, {"power", s.power}, {"power_draws", s.power_draws}};
   return j.dump(2);
+}
+
+std::string attractor_svg(const AttractorScores& s) {
+  std::vector<io::Chart> charts(1);
+  io::Chart& spectra = charts[0];
+  spectra.title = fmt::format("{}: mean power, {} each", s.set, s.samples);
+  spectra.x.label = "wave number";
+  spectra.y = {"power", true, metrics::kEnergetic * *std::max_element(s.power[0].begin() + 1, s.power[0].end()), {}};
+  for (const auto& [name, power] : {std::pair<std::string, const std::vector<double>&>{"held-out frames", s.power[0]}, {"draws", s.power_draws[0]}}) {
+    io::Series line;
+    line.name = name;
+    for (size_t k = 1; k < power.size(); ++k) {
+      if (s.power[0][k] < *spectra.y.min) continue;
+      line.x.push_back(static_cast<double>(k));
+      line.y.push_back(power[k]);
+    }
+    line.markers = true;
+    spectra.series.push_back(std::move(line));
+  }
+  for (const auto& [name, values] : {std::pair<std::string, const std::vector<float>&>{"held-out frames", s.frames_shown}, {"draws", s.draws_shown}}) {
+    if (s.cells == 0) continue;
+    io::Chart chart;
+    chart.title = name;
+    chart.x.label = "cell";
+    const size_t cells = static_cast<size_t>(s.cells), frame = cells * s.power.size();
+    for (size_t i = 0; i * frame < values.size(); ++i) {
+      io::Series line;
+      for (size_t x = 0; x < cells; ++x) {
+        line.x.push_back(static_cast<double>(x));
+        line.y.push_back(static_cast<double>(values[i * frame + x]));
+      }
+      chart.series.push_back(std::move(line));
+    }
+    charts.push_back(std::move(chart));
+  }
+  for (io::Chart& c : charts) c.width = 420, c.height = 300;
+  return io::render_charts(charts, 3);
 }
 
 }  // namespace ups::run

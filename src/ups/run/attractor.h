@@ -22,6 +22,9 @@ struct AttractorScores {
   double spectrum_error_real = 0;      // the same of the frames of the train split
   double ms_per_sample = 0;
   std::vector<std::vector<double>> power, power_draws;  // [C][k] of the held-out frames and of the draws
+  std::vector<float> frames_shown, draws_shown;         // the first kShown of each [n, C, cells]
+  int64_t cells = 0;
+  static constexpr int64_t kShown = 4;
   double ratio() const { return energy_distance / energy_distance_real; }
 };
 
@@ -31,5 +34,7 @@ AttractorScores score_attractor(data::Dataset& data, data::Split split, const Dr
 
 std::string attractor_text(const AttractorScores& scores);
 std::string attractor_json(const AttractorScores& scores);
+// Spectra of channel 0 and, in 1-D, the first held-out frames beside the first draws.
+std::string attractor_svg(const AttractorScores& scores);
 
 }  // namespace ups::run

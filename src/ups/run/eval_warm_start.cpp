@@ -10,6 +10,7 @@
 #include "ups/core/error.h"
 #include "ups/core/log.h"
 #include "ups/io/files.h"
+#include "ups/io/svg.h"
 #include "ups/run/eval_models.h"
 #include "ups/run/session.h"
 
@@ -36,6 +37,25 @@ std::string table_of(const SetScores& scores) {
                        "(the set's differ from the discrete ones by {:.2g}).\n",
                        WarmStart::kTolerance, scores.samples, scores.split_name, scores.info.name, any.against_set ? "the set's solutions" : "converged solves", any.deviation);
   return table;
+}
+
+std::string chart_of(const SetScores& scores) {
+  io::Chart chart;
+  chart.title = fmt::format("{}: conjugate gradients from three starts", scores.info.name);
+  chart.x.label = "iterations";
+  chart.y = {"relative L2 error", true, {}, {}};
+  const auto line = [&](const std::string& name, double start, const std::vector<double>& error) {
+    io::Series s;
+    s.name = name;
+    s.x = {0};
+    s.y = {start};
+    for (const int64_t k : scores.models[0].warm_start->iterations) s.x.push_back(static_cast<double>(k));
+    s.y.insert(s.y.end(), error.begin(), error.end());
+    chart.series.push_back(std::move(s));
+  };
+  line("zero", 1, scores.models[0].warm_start->error_from_zero);
+  for (const ModelScores& m : scores.models) line(m.name, m.warm_start->start_error, m.warm_start->error);
+  return io::render_chart(chart);
 }
 
 }  // namespace
@@ -65,6 +85,8 @@ int run_warm_start(const WarmStartArgs& args, const std::string& command_line) {
   for (const ModelScores& m : scores.models) report["from"][m.name] = nlohmann::ordered_json::parse(warm_start_json(*m.warm_start));
   const auto file = session.dir.file("eval/warmstart.json");
   io::make_directories(file.parent_path());
+  io::make_directories(session.dir.file("plots"));
+  io::write_text_atomic(session.dir.file("plots/warmstart.svg"), chart_of(scores));
   io::write_text_atomic(file, report.dump(2) + "\n");
   if (args.print_json) std::cout << report.dump(2) << "\n";
   else log::info("\n" + table_of(scores));

@@ -76,7 +76,9 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     const AttractorScores draws = score_attractor(*space.dataset, split_of(args.split), attractor_sampler(c, space, session.store, choice.sampler));
     const auto file = session.dir.file("eval/attractor.json");
     io::make_directories(file.parent_path());
+    io::make_directories(session.dir.file("plots"));
     io::write_text_atomic(file, attractor_json(draws) + "\n");
+    if (args.plots) io::write_text_atomic(session.dir.file("plots/attractor.svg"), attractor_svg(draws));
     log::info(attractor_text(draws) + "\nwritten: " + file.string());
     scored = true;
   } else if (trained("steady_prior")) {

@@ -228,6 +228,7 @@ TEST_CASE("attractor: draws of the right distribution score as real frames do", 
   CHECK(wrong.spectrum_error == Approx(std::log10(1.5 * 1.5)).epsilon(0.1));
   CHECK(wrong.energy_distance_real == right.energy_distance_real);
   CHECK(nlohmann::json::parse(attractor_json(right))["power"].size() == 2);
+  CHECK(attractor_svg(right).find("held-out frames") != std::string::npos);
 }
 
 TEST_CASE("chunks of trajectories change no score", "[eval]") {
