@@ -15,14 +15,16 @@ namespace ups::run {
 namespace {
 
 constexpr int64_t kDrawBatch = 128;
+constexpr int64_t kYardsticks = 4;  // sets of train frames, as far as there are that many
 
 struct Frames {
   std::vector<float> values;         // [n, C, cells]
   std::vector<int64_t> trajectory;   // [n]
 };
 
-// One frame of each of n trajectories of a split, so that frames are independent; times in turn.
-Frames pick(data::Dataset& d, data::Split split, int64_t n) {
+// One frame of each of n trajectories of a split, so that frames are independent; times in turn. Sets of other offsets < members / n share
+// no trajectory.
+Frames pick(data::Dataset& d, data::Split split, int64_t n, int64_t offset = 0) {
   const auto& info = d.info();
   const auto& members = d.members(split);
   const int64_t total = static_cast<int64_t>(members.size());
@@ -30,7 +32,7 @@ Frames pick(data::Dataset& d, data::Split split, int64_t n) {
   Frames f;
   f.values.resize(static_cast<size_t>(n) * frame);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t trajectory = members[static_cast<size_t>(i * total / n)];
+    const int64_t trajectory = members[static_cast<size_t>(i * (total / n) + offset)];
     d.read(trajectory, i % info.frames, 1, std::span<float>(f.values).subspan(static_cast<size_t>(i) * frame, frame));
     f.trajectory.push_back(trajectory);
   }
@@ -62,7 +64,7 @@ AttractorScores score_attractor(data::Dataset& d, data::Split split, const DrawS
   s.split_hash = d.split_hash();
   s.samples = std::min({static_cast<int64_t>(d.members(split).size()), static_cast<int64_t>(d.members(data::Split::train).size()), limit});
   if (s.samples < 2) throw data_error(info.name, "the " + s.split + " split has no two trajectories whose frames draws could be compared with");
-  Frames real = pick(d, split, s.samples), other = pick(d, data::Split::train, s.samples);
+  Frames real = pick(d, split, s.samples);
   std::vector<float> draws(real.values.size());
   const auto started = std::chrono::steady_clock::now();
   for (int64_t first = 0; first < s.samples; first += kDrawBatch) {
@@ -74,17 +76,26 @@ AttractorScores score_attractor(data::Dataset& d, data::Split split, const DrawS
     s.power.push_back(metrics::mean_power(real.values, info.grid, channels, c));
     s.power_draws.push_back(metrics::mean_power(draws, info.grid, channels, c));
     s.spectrum_error += metrics::log_spectrum_error(s.power_draws[c], s.power[c]) / static_cast<double>(channels);
-    s.spectrum_error_real += metrics::log_spectrum_error(metrics::mean_power(other.values, info.grid, channels, c), s.power[c]) / static_cast<double>(channels);
   }
   s.cells = info.grid.size() == 1 ? info.cells() : 0;
   const auto shown = static_cast<std::ptrdiff_t>(static_cast<size_t>(std::min(s.samples, AttractorScores::kShown)) * frame);
   s.frames_shown.assign(real.values.begin(), real.values.begin() + shown);
   s.draws_shown.assign(draws.begin(), draws.begin() + shown);
   const auto scale = inverse_deviations(real.values, channels, cells);
-  for (auto* values : {&real.values, &other.values, &draws})
-    for (size_t i = 0; i < values->size(); ++i) (*values)[i] *= scale[i / cells % channels];
+  const auto rescale = [&](std::vector<float>& values) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= scale[i / cells % channels];
+  };
+  rescale(real.values);
+  rescale(draws);
   s.energy_distance = metrics::energy_distance(draws, real.values, frame);
-  s.energy_distance_real = metrics::energy_distance(other.values, real.values, frame);
+  const int64_t sets = std::min(kYardsticks, static_cast<int64_t>(d.members(data::Split::train).size()) / s.samples);
+  for (int64_t k = 0; k < sets; ++k) {
+    Frames other = pick(d, data::Split::train, s.samples, k);
+    for (size_t c = 0; c < channels; ++c)
+      s.spectrum_error_real += metrics::log_spectrum_error(metrics::mean_power(other.values, info.grid, channels, c), s.power[c]) / static_cast<double>(channels) / static_cast<double>(sets);
+    rescale(other.values);
+    s.energy_distance_real += metrics::energy_distance(other.values, real.values, frame) / static_cast<double>(sets);
+  }
   return s;
 }
 

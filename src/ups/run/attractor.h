@@ -15,9 +15,9 @@ using DrawState = std::function<void(std::span<const int64_t> trajectory, int64_
 
 struct AttractorScores {
   std::string set, split, split_hash;
-  int64_t samples = 0;                 // draws, held-out frames, and frames of the train split: as many of each
+  int64_t samples = 0;                 // draws, held-out frames, and frames in a set of the train split: as many of each
   double energy_distance = 0;          // of the draws to the held-out frames
-  double energy_distance_real = 0;     // of frames of the train split to the held-out frames
+  double energy_distance_real = 0;     // of frames of the train split to the held-out frames, mean over up to four sets without common trajectories
   double spectrum_error = 0;           // metrics::log_spectrum_error of the draws against the held-out frames, mean over channels
   double spectrum_error_real = 0;      // the same of the frames of the train split
   double ms_per_sample = 0;
