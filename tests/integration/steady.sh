@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The steady prior in a size for the tests: 24 x 24 Darcy, a fixed number of updates, ratios within the run. About 1 CPU-minute.
+# The steady prior in a size for the tests: 24 x 24 Darcy, a fixed number of updates, ratios within the run. About 20 CPU-seconds.
 #   steady.sh SOURCE_DIR BIN_DIR
 set -euo pipefail
 configs=$1/configs bin=$2
@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 "$bin/ups-data" generate darcy2d -n 640 --nx 24 --quiet -o darcy.hdf5
 "$bin/ups-train" --config "$configs/darcy.yaml" --stage steady_prior --run-dir run --progress none --set 'data.files=[darcy.hdf5]' \
-  --set stages.steady_prior.epochs=16 --set stages.steady_prior.batch_size=4 > train.log 2>&1 || { cat train.log; exit 1; }
+  --set stages.steady_prior.epochs=8 --set stages.steady_prior.batch_size=4 > train.log 2>&1 || { cat train.log; exit 1; }
 "$bin/ups-eval" --run run --no-plots --quiet
 "$bin/ups-eval" warmstart --run run --iterations 5,10
 python3 - <<'P'
