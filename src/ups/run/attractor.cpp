@@ -138,6 +138,7 @@ std::string attractor_svg(const AttractorScores& s) {
     const size_t cells = static_cast<size_t>(s.cells), frame = cells * s.power.size();
     for (size_t i = 0; i * frame < values.size(); ++i) {
       io::Series line;
+      line.name = std::to_string(i + 1);
       for (size_t x = 0; x < cells; ++x) {
         line.x.push_back(static_cast<double>(x));
         line.y.push_back(static_cast<double>(values[i * frame + x]));
