@@ -21,13 +21,16 @@ TEST_CASE("the fake device refuses mixtures and counts waits") {
 }
 
 TEST_CASE("an update neither waits for the device nor copies") {
-  const std::string key = GENERATE(as<std::string>{}, "operator", "diff_residual", "consistency_distill", "steady_prior", "autoencoder");
+  const std::string key = GENERATE(as<std::string>{}, "operator", "diff_residual", "consistency_distill", "steady_prior", "attractor", "autoencoder");
   const std::string optimizer = GENERATE(as<std::string>{}, "adamw", "muon_hybrid");
   CAPTURE(key, optimizer);
-  const std::vector<std::string> sets = {"optimizer.name=" + optimizer, "latent={dim: 4, widths: [6, 8, 8]}", "training.nan_policy=rollback",
-                                         "stages.autoencoder={epochs: 3, kind: vae, discriminator: {patch: true, tc: true, start_frac: 0}}"};
+  const bool attractor = key == "attractor";
+  const std::string stage = attractor ? "steady_prior" : key;
+  std::vector<std::string> sets = {"optimizer.name=" + optimizer, "latent={dim: 4, widths: [6, 8, 8]}", "training.nan_policy=rollback",
+                                   "stages.autoencoder={epochs: 3, kind: vae, discriminator: {patch: true, tc: true, start_frac: 0}}"};
+  if (attractor) sets.insert(sets.end(), {"stages.steady_prior.objective=attractor", "stages.steady_prior.data=null"});
   const at::Device device = test::device_under_test();
-  const Trained on_device = train_on({device, key, sets});
+  const Trained on_device = train_on({device, stage, sets});
   INFO(on_device.trace);
   if (device == test::fake_device()) CHECK(on_device.after.operators > on_device.before.operators + 100);
   CHECK(on_device.after.syncs == on_device.before.syncs);
@@ -37,7 +40,7 @@ TEST_CASE("an update neither waits for the device nor copies") {
   const bool noisy = device != test::fake_device() && key != "operator";
   // Muon multiplies in bf16 there; AdamW's numbers are those of the CPU up to the order of sums.
   const double tolerance = noisy ? 0.2 : optimizer == "adamw" ? 2e-3 : 2e-2;
-  const Trained on_cpu = train_on({at::kCPU, key, sets});
+  const Trained on_cpu = train_on({at::kCPU, stage, sets});
   double difference = 0, size = 0;
   for (size_t i = 0; i < on_cpu.weights.size(); ++i) {
     difference += (on_device.weights[i] - on_cpu.weights[i]).square().sum().item<double>();

@@ -9,6 +9,7 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/io/torch_file.h"
+#include "ups/run/evaluate_run.h"
 #include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
 #include "ups/train/run_state.h"
@@ -177,6 +178,22 @@ TEST_CASE("rollout modes of the operator train and resume", "[pipeline]") {
     CHECK(test::train("operator", broken, sets, true) == 0);
     CHECK(test::newest_files(straight, "operator") == test::newest_files(broken, "operator"));
   }
+}
+
+TEST_CASE("an attractor prior trains on frames, resumes and is scored by draws", "[pipeline]") {
+  const std::vector<std::string> sets{"stages.steady_prior.objective=attractor", "stages.steady_prior.data=null"};
+  const fs::path straight = prepared("steady_prior"), broken = prepared("steady_prior");
+  REQUIRE(test::train("steady_prior", straight, sets) == 0);
+  CHECK(test::train("steady_prior", broken, sets, false, "3u") == 0);
+  CHECK(test::train("steady_prior", broken, sets, true) == 0);
+  CHECK(test::newest_files(straight, "steady_prior") == test::newest_files(broken, "steady_prior"));
+  run::EvalArgs args;
+  args.run = straight.string();
+  REQUIRE(run::run_evaluation(args, "test") == 0);
+  std::ifstream in(straight / "eval/attractor.json");
+  const auto j = nlohmann::json::parse(in);
+  CHECK(j["samples"].get<int64_t>() > 4);
+  CHECK(j["ratio"].get<double>() > 0);
 }
 
 TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]") {

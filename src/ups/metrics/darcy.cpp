@@ -67,28 +67,38 @@ double DarcyOperator::relative_residual(std::span<const double> u, double f) con
   return std::sqrt(sum / (f * f * static_cast<double>(u.size())));
 }
 
-std::vector<std::vector<double>> DarcyOperator::pcg(std::span<const double> start, double f,
-                                                    std::span<const int64_t> iterations) const {
+void DarcyOperator::pcg(std::span<const double> start, double f, const std::function<bool(int64_t, std::span<const double>)>& go_on) const {
   std::vector<double> u(start.begin(), start.end()), r(u.size()), z(u.size()), p(u.size()), q(u.size());
   apply(u, q);
   for (size_t i = 0; i < u.size(); ++i) r[i] = f - q[i], z[i] = r[i] / diagonal_[i];
   p = z;
   double rz = dot(r, z);
   const double converged = 1e-32 * rz;  // round-off; going on would divide zero by zero
-  std::vector<std::vector<double>> out;
-  int64_t done = 0;
-  for (int64_t wanted : iterations) {
-    for (; done < wanted && rz > converged; ++done) {
-      apply(p, q);
-      const double alpha = rz / dot(p, q);
-      for (size_t i = 0; i < u.size(); ++i) u[i] += alpha * p[i], r[i] -= alpha * q[i], z[i] = r[i] / diagonal_[i];
-      const double next = dot(r, z), beta = next / rz;
-      rz = next;
-      for (size_t i = 0; i < u.size(); ++i) p[i] = z[i] + beta * p[i];
-    }
-    out.push_back(u);
+  for (int64_t done = 0; go_on(done, u) && rz > converged; ++done) {
+    apply(p, q);
+    const double alpha = rz / dot(p, q);
+    for (size_t i = 0; i < u.size(); ++i) u[i] += alpha * p[i], r[i] -= alpha * q[i], z[i] = r[i] / diagonal_[i];
+    const double next = dot(r, z), beta = next / rz;
+    rz = next;
+    for (size_t i = 0; i < u.size(); ++i) p[i] = z[i] + beta * p[i];
   }
+}
+
+std::vector<std::vector<double>> DarcyOperator::pcg(std::span<const double> start, double f, std::span<const int64_t> iterations) const {
+  std::vector<std::vector<double>> out;
+  std::vector<double> last;
+  pcg(start, f, [&](int64_t done, std::span<const double> u) {
+    last.assign(u.begin(), u.end());
+    if (out.size() < iterations.size() && done == iterations[out.size()]) out.push_back(last);
+    return out.size() < iterations.size();
+  });
+  out.resize(iterations.size(), last);  // converged before
   return out;
+}
+
+std::vector<double> DarcyOperator::solve(double f) const {
+  const int64_t most = 40 * static_cast<int64_t>(nx_ + ny_);
+  return pcg(std::vector<double>(diagonal_.size(), 0.0), f, std::span(&most, 1))[0];
 }
 
 double relative_l2(std::span<const double> u, std::span<const double> truth) {

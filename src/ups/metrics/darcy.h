@@ -2,6 +2,7 @@
 // prediction as a solver's warm start.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,8 +20,13 @@ class DarcyOperator {
   void apply(std::span<const double> u, std::span<double> out) const;
   // ||f - A u|| / ||f||.
   double relative_residual(std::span<const double> u, double f) const;
-  // u after each number of Jacobi-PCG iterations (ascending) from start. f is constant.
+  // Jacobi-PCG from start; f is constant. go_on(k, u) sees u after k = 0, 1, .. iterations and says whether there is another one; it
+  // ends by itself when the residual is rounding.
+  void pcg(std::span<const double> start, double f, const std::function<bool(int64_t, std::span<const double>)>& go_on) const;
+  // u after each number of iterations (ascending).
   std::vector<std::vector<double>> pcg(std::span<const double> start, double f, std::span<const int64_t> iterations) const;
+  // The solution of A u = f, to rounding.
+  std::vector<double> solve(double f) const;
 
  private:
   size_t nx_, ny_;

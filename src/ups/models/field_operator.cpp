@@ -126,7 +126,7 @@ Tensor SteadyField::unwhiten(const Tensor& y) const { return mean_ + scale_ * y;
 Tensor SteadyField::velocity(const Tensor& x, const Tensor& coeff, Condition condition, const Tensor& tau, const Tensor& s) const {
   condition.tau = tau;
   condition.step = s;
-  return net_->forward(at::cat({x, coeff}, 1), condition).to(x.scalar_type());
+  return net_->forward(coeff.defined() ? at::cat({x, coeff}, 1) : x, condition).to(x.scalar_type());
 }
 
 Tensor SteadyField::mean_solution(const Tensor& coeff, const Condition& condition) const {
@@ -136,9 +136,9 @@ Tensor SteadyField::mean_solution(const Tensor& coeff, const Condition& conditio
   return unwhiten(-velocity(zero, coeff, condition, filled(coeff, 1.0), filled(coeff, -1.0)));
 }
 
-Tensor SteadyField::sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps) const {
-  return unwhiten(integrate(noise, steps, false, [&](const Tensor& x, double tau) {
-    return velocity(x, coeff, condition, filled(coeff, tau), filled(coeff, 0.0));
+Tensor SteadyField::sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps, bool heun) const {
+  return unwhiten(integrate(noise, steps, heun, [&](const Tensor& x, double tau) {
+    return velocity(x, coeff, condition, filled(x, tau), filled(x, 0.0));
   }));
 }
 

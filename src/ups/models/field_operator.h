@@ -56,7 +56,8 @@ class Corrector : public Module {
   Tensor scale_, delta_scale_;
 };
 
-// Steady solution from coefficients: the same flow and null-noise token, on u with the train mean field removed.
+// Steady solution from coefficients: the same flow and null-noise token, on u with the train mean field removed. Without coefficients
+// (coeff undefined) samples of a distribution of fields, which has no mean mode.
 class SteadyField : public Module {
  public:
   // mean_field [1, C, X..] and rms per channel of the remainder, both in normalised units.
@@ -65,7 +66,7 @@ class SteadyField : public Module {
   Tensor whiten(const Tensor& z) const;
   Tensor unwhiten(const Tensor& y) const;
   Tensor mean_solution(const Tensor& coeff, const Condition& condition) const;  // normalised field
-  Tensor sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps) const;
+  Tensor sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps, bool heun) const;
   const Tensor& scale() const { return scale_; }
 
  private:

@@ -102,7 +102,7 @@ struct PdetOptions {
     v("window", s.window, {.doc = "pdet_window: patches per attention window and axis", .min = 1, .max = 1024});
     v("periodic", s.periodic, {.doc = "pdet_window: wrap windows and paddings around; default from the data's boundary"});
     v("condition", s.condition,
-      {.doc = "pdet_window: what AdaLN sees: time step, PDE parameters, boundary kind; default params where they vary in the training data (correctors, steady priors: all)", .choices = {"dt", "params", "bc"}});
+      {.doc = "pdet_window: what AdaLN sees: time step, PDE parameters, boundary kind; default params where they vary in the training data (networks with a noise level: all)", .choices = {"dt", "params", "bc"}});
     v("channel_mode", s.channel_mode,
       {.doc = "pdet_window: fields share tokens (mixed) or have their own (separate)", .choices = {"mixed", "separate"}});
     v("local_mixing", s.local_mixing,

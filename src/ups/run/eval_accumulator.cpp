@@ -3,23 +3,6 @@
 #include <algorithm>
 
 namespace ups::run {
-namespace {
-
-const std::vector<int64_t> kIterations = {5, 10, 20};
-
-std::optional<size_t> forcing_index(const data::SetInfo& info) {
-  const auto at = std::find(info.param_names.begin(), info.param_names.end(), "beta");
-  if (at == info.param_names.end()) return std::nullopt;
-  return static_cast<size_t>(at - info.param_names.begin());
-}
-
-bool is_darcy(const data::SetInfo& info) {
-  return info.steady && info.family == "darcy2d" && info.grid.size() == 2 && info.coeff_channels == 1 && info.channels == 1 &&
-         forcing_index(info).has_value();
-}
-
-}  // namespace
-
 ModeAccumulator::ModeAccumulator(const metrics::Layout& layout, const std::vector<double>& times, int64_t members, bool exact,
                                  int64_t batch)
     : layout_(layout), members_(members), batch_(batch), field_(layout, times) {
@@ -80,12 +63,7 @@ ModelAccumulator::ModelAccumulator(const EvalModel& model, const EvalInput& inpu
       info_(&info),
       one_step_(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch) {
   if (!info.steady) rollout_.emplace(layout, times, model.stochastic ? input.ensemble : 0, input.exact_pdebench, input.batch);
-  if (is_darcy(info)) {
-    warm_start_.emplace();
-    warm_start_->iterations = kIterations;
-    warm_start_->error.assign(kIterations.size(), 0.0);
-    warm_start_->error_from_zero.assign(kIterations.size(), 0.0);
-  }
+  if (knows_darcy_operator(info)) warm_start_.emplace(info, input.warm_start_iterations);
 }
 
 void ModelAccumulator::add(bool rollout, int64_t n, std::span<const float> truth, std::span<const float> prediction,
@@ -97,30 +75,15 @@ void ModelAccumulator::add(bool rollout, int64_t n, std::span<const float> truth
 void ModelAccumulator::add_warm_start(int64_t n, std::span<const float> truth, std::span<const float> prediction,
                                       std::span<const float> coeff, std::span<const int64_t> trajectories) {
   const auto cells = static_cast<size_t>(info_->cells());
-  const auto length = [&](size_t axis) { return axis < info_->length.size() ? info_->length[axis] : 1.0; };
-  const std::vector<double> zero(cells, 0.0);
+  std::vector<double> u(cells);
   for (size_t b = 0; b < static_cast<size_t>(n); ++b) {
-    const std::vector<double> a(&coeff[b * cells], &coeff[b * cells] + cells), y(&truth[b * cells], &truth[b * cells] + cells);
-    const std::vector<double> u = stochastic_ ? std::vector<double>(&one_step_.mean()[b * cells], &one_step_.mean()[b * cells] + cells)
-                                              : std::vector<double>(&prediction[b * cells], &prediction[b * cells] + cells);
-    const double f = data_->params(trajectories[b])[*forcing_index(*info_)];
-    const auto operator_with = [&](metrics::DarcyFaces faces) {
-      return metrics::DarcyOperator(info_->grid[0], info_->grid[1], length(0), length(1), a, faces);
-    };
-    using enum metrics::DarcyFaces;
-    if (warm_samples_ == 0 && b == 0) {  // files do not say which discretisation made them, but their solutions do
-      const bool ours = operator_with(harmonic).relative_residual(y, f) <= operator_with(arithmetic).relative_residual(y, f);
-      warm_start_->faces = ours ? harmonic : arithmetic;
+    if (stochastic_) {
+      std::copy_n(&one_step_.mean()[b * cells], cells, u.begin());
+    } else {
+      std::copy_n(&prediction[b * cells], cells, u.begin());
     }
-    const metrics::DarcyOperator op = operator_with(warm_start_->faces);
-    warm_start_->residual += op.relative_residual(u, f);
-    const auto warm = op.pcg(u, f, kIterations), cold = op.pcg(zero, f, kIterations);
-    for (size_t k = 0; k < kIterations.size(); ++k) {
-      warm_start_->error[k] += metrics::relative_l2(warm[k], y);
-      warm_start_->error_from_zero[k] += metrics::relative_l2(cold[k], y);
-    }
+    warm_start_->add(coeff.subspan(b * cells, cells), truth.subspan(b * cells, cells), u, data_->params(trajectories[b]));
   }
-  warm_samples_ += static_cast<double>(n);
 }
 
 ModelScores ModelAccumulator::result() const {
@@ -131,13 +94,7 @@ ModelScores ModelAccumulator::result() const {
   if (nfe_ > 0 && timed_frames_ > 0) s.ms_per_step = 1e3 * seconds_ / timed_frames_;
   s.one_step = one_step_.result();
   if (rollout_) s.rollout = rollout_->result();
-  if (warm_start_ && warm_samples_ > 0) {
-    s.warm_start = warm_start_;
-    s.warm_start->residual /= warm_samples_;
-    for (auto* errors : {&s.warm_start->error, &s.warm_start->error_from_zero}) {
-      for (double& e : *errors) e /= warm_samples_;
-    }
-  }
+  if (warm_start_) s.warm_start = warm_start_->result();
   return s;
 }
 

@@ -46,8 +46,8 @@ class ModelAccumulator {
   const data::SetInfo* info_;
   ModeAccumulator one_step_;
   std::optional<ModeAccumulator> rollout_;
-  std::optional<WarmStart> warm_start_;  // sums over samples
-  double seconds_ = 0, timed_frames_ = 0, warm_samples_ = 0;
+  std::optional<WarmStartScores> warm_start_;
+  double seconds_ = 0, timed_frames_ = 0;
 };
 
 }  // namespace ups::run

@@ -80,17 +80,6 @@ Json each_mode(const ModelScores& m, F&& f) {
   return j;
 }
 
-Json warm_start(const WarmStart& w) {
-  Json errors = Json::array(), zeros = Json::array();
-  for (double e : w.error) errors.push_back(finite(e));
-  for (double e : w.error_from_zero) zeros.push_back(finite(e));
-  return {{"faces", w.faces == metrics::DarcyFaces::harmonic ? "harmonic" : "arithmetic"},
-          {"relative_residual", finite(w.residual)},
-          {"pcg_iterations", w.iterations},
-          {"error", std::move(errors)},
-          {"error_from_zero", std::move(zeros)}};
-}
-
 // The model whose one-step numbers stand under UPS's flat keys: the operator, else the first that is no baseline.
 std::pair<const SetScores*, const ModelScores*> headline(const std::vector<SetScores>& sets) {
   for (const SetScores& s : sets) {
@@ -153,7 +142,7 @@ std::string evaluation_json(const std::vector<SetScores>& sets, const Evaluation
       channels_here[m.name] = each_mode(m, mode_per_channel);
       times_here[m.name] = each_mode(m, mode_per_time);
       details_here[m.name] = each_mode(m, mode_details);
-      if (m.warm_start) details_here[m.name]["warm_start"] = warm_start(*m.warm_start);
+      if (m.warm_start) details_here[m.name]["warm_start"] = Json::parse(warm_start_json(*m.warm_start));
       if (m.nfe == 0) {
         baselines_here[m.name] = {{"one_step_nrmse", finite(m.one_step.field.mean(Metric::nrmse))},
                                   {"rollout_nrmse", m.rollout ? finite(m.rollout->field.mean(Metric::nrmse)) : Json(nullptr)}};

@@ -158,6 +158,15 @@ std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace
   return m;
 }
 
+std::shared_ptr<models::SteadyField> load_steady(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
+  require_same_space(t, s);
+  const stages::SteadyStatistics placeholder{at::zeros(field_shape(s, 1, s.info().channels)),
+                                             std::vector<double>(static_cast<size_t>(s.info().channels), 1.0)};
+  std::shared_ptr<models::SteadyField> m = build_steady(c, s, placeholder, effective_seed(c));
+  m->load_state(t.weights(), t.path);
+  return m;
+}
+
 }  // namespace
 
 std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store, const EvalChoice& choice) {
@@ -208,11 +217,7 @@ std::vector<EvalModel> steady_models(const RunConfig& c, FieldSpace& s, train::C
   std::vector<EvalModel> out;
   const auto t = load_trained(store, "steady_prior");
   if (!t) return out;
-  require_same_space(*t, s);
-  const stages::SteadyStatistics placeholder{at::zeros(field_shape(s, 1, s.info().channels)),
-                                             std::vector<double>(static_cast<size_t>(s.info().channels), 1.0)};
-  std::shared_ptr<models::SteadyField> model = build_steady(c, s, placeholder, effective_seed(c));
-  model->load_state(t->weights(), t->path);
+  const auto model = load_steady(c, s, *t);
   const auto add = [&](const std::string& name, int nfe, bool stochastic, auto solve) {
     EvalModel m;
     m.name = name;
@@ -228,12 +233,27 @@ std::vector<EvalModel> steady_models(const RunConfig& c, FieldSpace& s, train::C
   };
   using Ids = std::span<const int64_t>;
   add("steady_prior", 1, false, [model](const Tensor& a, const models::Condition& k, Ids, int64_t) { return model->mean_solution(a, k); });
-  if (steady_is_deterministic(c)) return out;
+  if (steady_null_share(c) == 1) return out;
   add("steady_prior_sample", 8, true, [model, &s](const Tensor& a, const models::Condition& k, Ids ids, int64_t member) {
     const Tensor like = at::empty(field_shape(s, a.size(0), s.info().channels), a.options());
-    return model->sample(sample_noise(like, ids, 0, member), a, k, 8);
+    return model->sample(sample_noise(like, ids, 0, member), a, k, 8, false);
   });
   return out;
+}
+
+DrawState attractor_sampler(const RunConfig& c, FieldSpace& s, train::CheckpointStore& store, Sampler how) {
+  const auto model = load_steady(c, s, require_trained(store, "steady_prior", "attractor scores"));
+  return [&s, model, how](std::span<const int64_t> ids, int64_t first, std::span<float> out) {
+    const size_t frame = static_cast<size_t>(s.info().channels * s.info().cells());
+    over_samples(static_cast<int64_t>(ids.size()), [&](int64_t begin, int64_t count) {
+      std::vector<uint64_t> keys;
+      for (int64_t i = 0; i < count; ++i) keys.push_back(mix_seed(kSampleKey, static_cast<uint64_t>(first + begin + i)));
+      const Tensor noise = models::keyed_noise(field_shape(s, count, s.info().channels), keys, at::TensorOptions(s.device).dtype(at::kFloat));
+      const auto some = ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
+      physical_out(s, model->sample(noise, {}, condition_for(s, some), how.steps, how.heun),
+                   out.subspan(static_cast<size_t>(begin) * frame, static_cast<size_t>(count) * frame));
+    });
+  };
 }
 
 }  // namespace ups::run

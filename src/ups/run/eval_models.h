@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 
+#include "ups/run/attractor.h"
 #include "ups/run/evaluation.h"
 #include "ups/run/run_config.h"
 #include "ups/run/trained.h"
@@ -19,5 +20,8 @@ std::vector<EvalModel> transient_models(const RunConfig& config, stages::FieldSp
                                         const EvalChoice& choice);
 // Rows of the steady set: steady_prior (mean mode) and, unless the network is deterministic, steady_prior_sample.
 std::vector<EvalModel> steady_models(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store);
+
+// Draws of a steady prior with objective attractor.
+DrawState attractor_sampler(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store, Sampler sampler);
 
 }  // namespace ups::run

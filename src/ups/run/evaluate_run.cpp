@@ -60,6 +60,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     input.batch = args.batch_size.value_or(c.evaluation.batch_size.value_or(std::max<int64_t>(16, c.training.batch_size)));
     input.memory_budget = space.dataset->bytes_resident() > 0 ? input.memory_budget : input.memory_budget / 2;
     input.exact_pdebench = args.metrics == "pdebench-exact";
+    input.warm_start_iterations = c.stages.steady_prior.warm_start_iters;
     sets.push_back(evaluate_set(input, models, predictions.get()));
   };
   const auto trained = [&](const char* key) {
@@ -76,11 +77,22 @@ void evaluate_session(Session& session, const EvalArgs& args) {
       floor = latent_floor(space, *load_operator(c, space, require_trained(session.store, "operator", "evaluation")), split_of(args.split), c.op.context,
                            args.initial_step.value_or(c.data.initial_step));
   }
-  if (trained("steady_prior")) {
+  bool scored = false;
+  if (trained("steady_prior") && stage_objective(c, "steady_prior") == "attractor") {
+    auto& space = session.space("steady_prior");
+    const AttractorScores draws = score_attractor(*space.dataset, split_of(args.split), attractor_sampler(c, space, session.store, choice.sampler));
+    const auto file = session.dir.file("eval/attractor.json");
+    io::make_directories(file.parent_path());
+    io::make_directories(session.dir.file("plots"));
+    io::write_text_atomic(file, attractor_json(draws) + "\n");
+    if (args.plots) io::write_text_atomic(session.dir.file("plots/attractor.svg"), attractor_svg(draws));
+    log::info(attractor_text(draws) + "\nwritten: " + file.string());
+    scored = true;
+  } else if (trained("steady_prior")) {
     auto& space = session.space("steady_prior");
     score(space, steady_models(c, space, session.store), 1);
   }
-  if (sets.empty() && latent_space(c) == "reference") return;
+  if (sets.empty() && (scored || latent_space(c) == "reference")) return;
   if (sets.empty()) throw checkpoint_error(session.dir.path().string(), "the run has no finished stage to score", "train it first");
   if (predictions) predictions->close();
   const auto rows = make_table(sets);

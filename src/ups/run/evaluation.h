@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "ups/data/dataset.h"
-#include "ups/metrics/darcy.h"
 #include "ups/metrics/ensemble.h"
 #include "ups/metrics/field_scores.h"
 #include "ups/metrics/pdebench.h"
+#include "ups/run/warm_start.h"
 
 namespace ups::run {
 
@@ -42,6 +42,7 @@ struct EvalInput {
   int64_t batch = 16;             // trajectories per model call
   int64_t memory_budget = int64_t{512} << 20;  // bytes of truth and predictions held at once
   bool exact_pdebench = false;    // also PDEBench's own averaging, with batches of `batch` trajectories
+  std::vector<int64_t> warm_start_iterations = {5, 10, 20};  // of the solver on Darcy sets
 };
 
 // One prediction mode (one-step or rollout) of one model.
@@ -50,14 +51,6 @@ struct ModeScores {
   std::optional<metrics::FieldResult> single;    // stochastic: every member judged alone
   std::optional<metrics::EnsembleResult> ensemble;
   std::optional<metrics::PdebenchBatch> exact;   // PDEBench's averaging, on request
-};
-
-// A prediction of a Darcy set as a solver's warm start (family darcy2d).
-struct WarmStart {
-  metrics::DarcyFaces faces{};                     // of the discrete operator that the truth obeys better
-  double residual = 0;                             // mean over samples of ||f - A u|| / ||f||
-  std::vector<int64_t> iterations;                 // Jacobi-PCG iterations
-  std::vector<double> error, error_from_zero;      // mean relative L2 error after them
 };
 
 struct ModelScores {

@@ -26,8 +26,7 @@ const std::vector<std::string> kNoEffectYet = {"benchmark",
                                                "checkpoint.dir",
                                                "checkpoint.keep_best",
                                                "checkpoint.verify",
-                                               "stages.operator.spectral_loss",
-                                               "stages.steady_prior.warm_start_iters"};
+                                               "stages.operator.spectral_loss"};
 
 bool has_no_effect_yet(const std::string& path) {
   return std::find(kNoEffectYet.begin(), kNoEffectYet.end(), path) != kNoEffectYet.end();

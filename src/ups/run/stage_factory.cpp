@@ -19,6 +19,8 @@ stages::NetOptions net_options(const RunConfig& c, const std::string& architectu
   return {architecture, std::move(pdet), c.op.fno, c.op.unet, c.latent.dim, patch};
 }
 
+bool is_opponent(const RunConfig& c) { return c.op.architecture() == "fno" || c.op.architecture() == "unet"; }
+
 // Indices of the channels that a key names.
 std::vector<int64_t> named_channels(const std::vector<std::string>& names, const char* key, const data::SetInfo& info) {
   std::vector<int64_t> out;
@@ -62,15 +64,19 @@ std::unique_ptr<models::Corrector> build_corrector(const RunConfig& c, const sta
 std::unique_ptr<models::SteadyField> build_steady(const RunConfig& c, const stages::FieldSpace& space,
                                                   const stages::SteadyStatistics& statistics, uint64_t seed) {
   const auto& info = space.info();
-  stages::NetSpec spec{info.channels + info.coeff_channels, info.channels, true, true, sub_seed(seed, "init.steady_prior")};
-  const std::string architecture = steady_is_deterministic(c) ? c.op.architecture() : "pdet_window";
+  const bool samples = steady_null_share(c) < 1;
+  stages::NetSpec spec{info.channels + info.coeff_channels, info.channels, samples, true, sub_seed(seed, "init.steady_prior")};
+  const std::string architecture = is_opponent(c) ? c.op.architecture() : "pdet_window";
   auto net = stages::build_net(space, spec, net_options(c, architecture, steady_pdet(c), stage_data(c, "steady_prior").patch_size));
   auto model = std::make_unique<models::SteadyField>(std::move(net), statistics.mean_field, statistics.rms, space.axes());
   model->to(space.device);
   return model;
 }
 
-bool steady_is_deterministic(const RunConfig& c) { return c.op.architecture() == "fno" || c.op.architecture() == "unet"; }
+double steady_null_share(const RunConfig& c) {
+  if (stage_objective(c, "steady_prior") == "attractor") return 0;
+  return is_opponent(c) ? 1 : c.stages.steady_prior.null_token_share.value_or(c.diffusion.null_token_share);
+}
 
 stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetInfo& info) {
   stages::CorrectorOptions o;
@@ -90,7 +96,7 @@ BuiltStage build_fields(const RunConfig& c, const std::string& key, stages::Fiel
   const int64_t initial_step = c.data.initial_step;
   const std::string objective = stage_objective(c, config_key(key));
   if (objective == "reference") return build_reference_stage(c, key, space, store);
-  if (objective != "default" && objective != "mse" && objective != "flow" && objective != "shortcut")
+  if (objective != "default" && objective != "mse" && objective != "flow" && objective != "shortcut" && objective != "attractor")
     throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
   BuiltStage built;
   if (key == "autoencoder") {
@@ -100,13 +106,20 @@ BuiltStage build_fields(const RunConfig& c, const std::string& key, stages::Fiel
     built.window = 1;
     return built;
   }
+  if (key == "steady_prior" && objective == "attractor") {
+    if (space.info().steady || space.info().coeff_channels > 0)
+      throw data_error(space.info().name, "objective attractor needs frames of a chaotic set, found a steady set", "use objective flow, or give stages.steady_prior.data such a file");
+    if (is_opponent(c)) throw usage_error("operator.architecture_type", c.op.architecture() + " has no noise level, which objective attractor needs", "use pdet_window");
+    built.stage = std::make_unique<stages::AttractorStage>(space, build_steady(c, space, stages::attractor_statistics(space), seed));
+    built.window = 1;
+    return built;
+  }
   if (key == "steady_prior") {
     if (!space.info().steady)
       throw data_error(space.info().name, "stage steady_prior needs a steady set with coefficients, found " + std::to_string(space.info().frames) + " frames",
-                       "give stages.steady_prior.data a Darcy file");
+                       "give stages.steady_prior.data a Darcy file, or set objective: attractor");
     const auto statistics = stages::steady_statistics(space);
-    const double null_share = steady_is_deterministic(c) ? 1.0 : c.diffusion.null_token_share;
-    built.stage = std::make_unique<stages::SteadyFlowStage>(space, build_steady(c, space, statistics, seed), null_share, true);
+    built.stage = std::make_unique<stages::SteadyFlowStage>(space, build_steady(c, space, statistics, seed), steady_null_share(c), true);
     built.window = 1;
     return built;
   }

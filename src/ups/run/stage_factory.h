@@ -5,11 +5,11 @@
 
 #include "ups/run/run_config.h"
 #include "ups/run/trained.h"
+#include "ups/stages/attractor_stage.h"
 #include "ups/stages/autoencoder_stage.h"
 #include "ups/stages/corrector_stage.h"
 #include "ups/stages/latent_source.h"
 #include "ups/stages/operator_stage.h"
-#include "ups/stages/steady_stage.h"
 
 namespace ups::run {
 
@@ -23,8 +23,9 @@ std::unique_ptr<models::Corrector> build_corrector(const RunConfig& config, cons
 // statistics: mean field and scale; placeholders when weights are loaded afterwards.
 std::unique_ptr<models::SteadyField> build_steady(const RunConfig& config, const stages::FieldSpace& space,
                                                   const stages::SteadyStatistics& statistics, uint64_t seed);
-// The steady prior takes part in operator.architecture_type fno and unet, which have the mean mode only: no flow rows, no samples.
-bool steady_is_deterministic(const RunConfig& config);
+// Share of null-noise rows. 1 = the mean mode is all there is: no flow rows, no samples, no noise level in the network; always so under
+// operator.architecture_type fno and unet, in which the steady prior takes part.
+double steady_null_share(const RunConfig& config);
 stages::CorrectorOptions corrector_options(const RunConfig& config, const data::SetInfo& info);
 
 // A stage ready to train, with what it borrows.

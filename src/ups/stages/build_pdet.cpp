@@ -39,9 +39,9 @@ std::unique_ptr<models::FieldModel> build_pdet_window(const FieldSpace& space, c
   const auto& info = space.info();
   const auto& o = options.pdet;
   const bool operator_net = !spec.steady && !spec.condition_tau;
-  // What does not vary needs no modulation, which would cost an operator a third of its steps.
+  // What does not vary needs no modulation, which would cost a network without noise level a third of its steps.
   using Names = std::vector<std::string>;
-  const Names condition = o.condition ? *o.condition : !operator_net ? Names{"dt", "params", "bc"} : space.params_vary ? Names{"params"} : Names{};
+  const Names condition = o.condition ? *o.condition : spec.condition_tau ? Names{"dt", "params", "bc"} : space.params_vary ? Names{"params"} : Names{};
   const auto asks = [&](const char* what) { return std::find(condition.begin(), condition.end(), what) != condition.end(); };
   models::PdeTransformerConfig c;
   c.in_channels = spec.in_channels;

@@ -162,13 +162,19 @@ struct ConsistencyStage : StageCommon {
 
 struct SteadyPriorStage : StageCommon {
   std::string objective = "flow";
+  std::optional<double> null_token_share;
   std::vector<int64_t> warm_start_iters = {5, 10, 20};
   std::optional<data::DataOptions> data;
   std::optional<models::PdetOptions> pdet;
   template <class Self, class V>
   static void fields(Self& s, V& v) {
     StageCommon::fields(s, v);
-    v("objective", s.objective, {.doc = "flow = flow matching from coefficients; reference = UPS's residual MLP", .choices = {"flow", "reference"}});
+    v("objective", s.objective,
+      {.doc = "flow = flow matching from coefficients to the solution; attractor = unconditional flow matching of the frames of a set whose times are all late; "
+              "reference = UPS's residual MLP",
+       .choices = {"flow", "attractor", "reference"}});
+    v("null_token_share", s.null_token_share,
+      {.doc = "share of each batch that trains the deterministic mean mode; 1 = the mean mode alone, without samples; default diffusion.null_token_share", .min = 0, .max = 1});
     v("warm_start_iters", s.warm_start_iters, {.doc = "solver iterations after which errors are reported", .min = 1, .max = 100000});
     v("data", s.data, {.doc = "a steady data set of its own: same keys as the data block; default the data block"});
     v("pdet", s.pdet, {.doc = "sizes of the prior's network; default those of operator.pdet"});

@@ -23,6 +23,13 @@ at::Tensor symmetry(const at::Tensor& x, uint64_t which) {
 
 }  // namespace
 
+at::Tensor flow_loss(const models::SteadyField& model, const at::Tensor& y, const at::Tensor& coeff, const models::Condition& condition,
+                     const at::Tensor& noise, const at::Tensor& tau_noise) {
+  const at::Tensor tau = at::sigmoid(tau_noise), t = along(tau, y), x = (1 - t) * y + t * noise;
+  const at::Tensor v = model.velocity(x, coeff, condition, tau, at::zeros_like(tau));
+  return (v - (noise - y)).square().mean();
+}
+
 SteadyStatistics steady_statistics(FieldSpace& space) {
   const auto& info = space.info();
   const int64_t cells = info.cells(), frame = info.channels * cells;
@@ -104,11 +111,8 @@ train::Loss SteadyFlowStage::loss_of(const train::TensorBatch& batch, const trai
   }
   if (null_rows < n) {
     const int64_t m = n - null_rows;
-    const at::Tensor y = cut(truth, null_rows, m), noise = prepared.tensors.at("noise");
-    const at::Tensor tau = at::sigmoid(prepared.tensors.at("tau_noise"));
-    const at::Tensor t = along(tau, y), x = (1 - t) * y + t * noise;
-    const at::Tensor v = model_->velocity(x, cut(coeff, null_rows, m), conditions(null_rows, m), tau, at::zeros_like(tau));
-    const at::Tensor l = (v - (noise - y)).square().mean();
+    const at::Tensor l = flow_loss(*model_, cut(truth, null_rows, m), cut(coeff, null_rows, m), conditions(null_rows, m),
+                                   prepared.tensors.at("noise"), prepared.tensors.at("tau_noise"));
     out.parts.emplace_back("flow", l.detach());
     const at::Tensor share = l * (static_cast<double>(m) / static_cast<double>(n));
     out.total = out.total.defined() ? out.total + share : share;

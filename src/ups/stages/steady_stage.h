@@ -25,6 +25,11 @@ class SteadyFlowStage : public train::Stage {
   HeldOut held_out_;
 };
 
+// Flow matching towards whitened fields y [B, C, X..]: x = (1 - tau) y + tau noise, v-target, tau = sigmoid(tau_noise [B]). coeff may be
+// undefined.
+at::Tensor flow_loss(const models::SteadyField& model, const at::Tensor& y, const at::Tensor& coeff, const models::Condition& condition,
+                     const at::Tensor& noise, const at::Tensor& tau_noise);
+
 // Mean field [1, C, X..] and RMS of the remainder per channel over the train split, normalised units.
 struct SteadyStatistics {
   at::Tensor mean_field;

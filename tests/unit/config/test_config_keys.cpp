@@ -101,7 +101,7 @@ TEST_CASE("every recipe of init loads without a notice and names its data") {
 
 TEST_CASE("the operator of a recipe is the one that was measured: that of the shipped configuration") {
   const std::vector<std::pair<std::string, std::string>> pairs{
-      {"burgers", "burgers_nu0.01"}, {"advection", "advection_beta1"}, {"ks", "ks"}, {"diffreact", "diffreact"}, {"ns", "ns2d"}};
+      {"burgers", "burgers_nu0.01"}, {"advection", "advection_beta1"}, {"ks", "ks"}, {"diffreact", "diffreact"}, {"ns", "ns2d"}, {"darcy", "darcy"}};
   for (const auto& [recipe, file] : pairs) {
     INFO(recipe);
     run::Overrides named;

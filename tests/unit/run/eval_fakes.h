@@ -58,6 +58,26 @@ class MovingSines : public FakeDataset {
   void read_coeff(int64_t, std::span<float>) override { FAIL("there are no coefficients"); }
 };
 
+// White noise on 16 points, independent in every frame; channel 1 is 1,000 times channel 0 in size.
+class RandomFrames : public FakeDataset {
+ public:
+  RandomFrames() {
+    info_.name = "noise", info_.family = "noise";
+    info_.trajectories = 700, info_.frames = 3, info_.channels = 2, info_.grid = {16}, info_.channel_names = {"u", "v"}, info_.dt = 1;
+    for (int64_t i = 0; i < 700; ++i) members_[i < 350 ? 0 : i < 400 ? 1 : 2].push_back(i);
+  }
+  static void draw(uint64_t key, uint64_t frame, double factor, std::span<float> out) {
+    RandomStream random(key, frame);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(factor * random.normal() * (i < out.size() / 2 ? 1 : 1000));
+  }
+  void read(int64_t trajectory, int64_t first, int64_t count, std::span<float> out) override {
+    const size_t frame = out.size() / static_cast<size_t>(count);
+    for (int64_t t = 0; t < count; ++t)
+      draw(3, static_cast<uint64_t>(trajectory * 3 + first + t), 1, out.subspan(static_cast<size_t>(t) * frame, frame));
+  }
+  void read_coeff(int64_t, std::span<float>) override { FAIL("there are no coefficients"); }
+};
+
 // Solutions of a 6 x 8 Darcy problem with random coefficients 0.1 or 1.
 class TinyDarcy : public FakeDataset {
  public:
@@ -80,7 +100,7 @@ class TinyDarcy : public FakeDataset {
     const int64_t iterations[] = {300};
     const metrics::DarcyOperator op(6, 8, 1, 1, as_float(a), faces_);
     const auto u = op.pcg(zero, 2.0, iterations)[0];
-    for (size_t i = 0; i < 48; ++i) out[i] = static_cast<float>(u[i]);
+    for (size_t i = 0; i < 48; ++i) out[i] = static_cast<float>(scale_ * u[i]);
   }
   void read_coeff(int64_t trajectory, std::span<float> out) override {
     const std::vector<double> a = coefficients(trajectory);
@@ -88,6 +108,7 @@ class TinyDarcy : public FakeDataset {
   }
 
   metrics::DarcyFaces faces_ = metrics::DarcyFaces::harmonic;
+  double scale_ = 1;  // of the solutions
 
  private:
   static std::vector<double> as_float(std::vector<double> a) {  // what the coefficient file would hold
