@@ -60,7 +60,11 @@ Json mode_details(const ModeScores& mode) {
     j["correlation_time"][fmt::format("{}", metrics::kCorrelationLevels[level])] = {{"median", finite(time.median)},
                                                                                     {"censored", finite(time.censored)}};
   }
-  if (mode.ensemble) j["rank_histogram"] = mode.ensemble->rank_histogram;
+  if (mode.ensemble) {
+    j["rank_histogram"] = mode.ensemble->rank_histogram;
+    j["coverage"] = Json::array();
+    for (const metrics::Coverage& c : mode.ensemble->coverage) j["coverage"].push_back({{"nominal", c.nominal}, {"actual", finite(c.actual)}});
+  }
   if (mode.exact) {
     const metrics::PdebenchBatch& e = *mode.exact;
     j["pdebench_exact"] = {{"rmse", or_text(e.rmse)},          {"nrmse", or_text(e.nrmse)},

@@ -76,7 +76,8 @@ struct ModelScores {
 struct SampleFields {
   std::string model;
   bool rollout = false;
-  std::vector<float> truth, prediction;  // [T, C, cells] of the first trajectory
+  std::vector<float> truth, prediction;  // [T, C, cells] of the first trajectory; stochastic models: the ensemble mean
+  std::vector<float> spread;             // [T, C, cells] standard deviation over the members; empty for deterministic models
 };
 
 struct SetScores {
@@ -88,7 +89,7 @@ struct SetScores {
   std::vector<int64_t> trajectories;
   std::vector<int64_t> conserved;        // channels that count in crmse and drift
   std::vector<ModelScores> models;       // persistence, climatology, then the models in the given order
-  std::vector<SampleFields> pictures;    // one per deterministic model that was given, plus persistence
+  std::vector<SampleFields> pictures;    // one per model that was given (stochastic: from two members on), plus persistence
   const ModelScores* find(const std::string& name) const;
 };
 
