@@ -14,11 +14,12 @@
 #include "ups/metrics/ensemble.h"
 #include "ups/metrics/field_scores.h"
 #include "ups/metrics/pdebench.h"
+#include "ups/run/ttc_report.h"
 
 namespace ups::run {
 
 // One row of the table. Known names get sentences in the verdict: operator, operator_equal_compute, corrector_mean,
-// corrector_sample, student_1step, student_2step, steady_prior, steady_prior_sample.
+// corrector_sample, student_1step, student_2step, ttc, ttc_control_mean, steady_prior, steady_prior_sample.
 struct EvalModel {
   // in: [B, context, C, cells] physical, oldest frame first, empty for steady sets; coeff: [B, Cc, cells] physical, empty when the set has none;
   // trajectory: [B] indices into the data set (PDE parameters, keyed noise); step: index of the frame to predict (0 for
@@ -90,6 +91,7 @@ struct SetScores {
   std::vector<int64_t> conserved;        // channels that count in crmse and drift
   std::vector<ModelScores> models;       // persistence, climatology, then the models in the given order
   std::vector<SampleFields> pictures;    // one per model that was given (stochastic: from two members on), plus persistence
+  std::optional<TtcReport> ttc;
   const ModelScores* find(const std::string& name) const;
 };
 

@@ -107,6 +107,9 @@ std::vector<std::string> verdict(const std::vector<TableRow>& rows) {
     if (const TableRow* control = find(rows, row.set, "operator_equal_compute")) {
       out.push_back(compare(row, *control, "the operator trained for the summed compute"));
     }
+    if (const TableRow* control = find(rows, row.set, "ttc_control_mean"); row.model == "ttc" && control != nullptr) {
+      out.push_back(compare(row, *control, "its control, the mean of as many candidates"));
+    }
     if (const std::string s = as_samples(row, *op); !s.empty()) out.push_back(s);
     add_coverage(row, out);
     const TableRow* teacher = find(rows, row.set, "corrector_sample");
@@ -121,6 +124,15 @@ std::vector<std::string> verdict(const std::vector<TableRow>& rows) {
         out.push_back(fmt::format("{}: {}: the sampler it was distilled from has no CRPS gain to keep.", row.set, row.model));
       }
     }
+  }
+  return out;
+}
+
+std::vector<std::string> verdict(const std::vector<SetScores>& sets) {
+  std::vector<std::string> out = verdict(make_table(sets));
+  for (const SetScores& s : sets) {
+    if (!s.ttc) continue;
+    for (std::string& line : ttc_sentences(s.info.name, *s.ttc)) out.push_back(std::move(line));
   }
   return out;
 }

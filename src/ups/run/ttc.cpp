@@ -1,0 +1,221 @@
+#include "ups/run/ttc.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <numeric>
+
+namespace ups::run {
+namespace {
+
+// Candidate with the largest value; the first of equals.
+int64_t best(const std::vector<double>& values) { return std::max_element(values.begin(), values.end()) - values.begin(); }
+
+bool leads(std::vector<double> values, double margin) {
+  std::partial_sort(values.begin(), values.begin() + 2, values.end(), std::greater<>());
+  return values[0] - values[1] > margin;
+}
+
+}  // namespace
+
+TtcPlan plan_ttc(const TtcOptions& options, int64_t first, int64_t sample) {
+  TtcPlan plan{options.candidates, options.beam_width, options.horizon, 0};
+  const auto cost = [&] {
+    const int64_t node = first + (plan.candidates - 1) * sample;
+    int64_t nodes = 1, total = 0;
+    for (int64_t level = 0; level < plan.horizon; ++level) {
+      total += nodes * node;
+      nodes = std::min(plan.beam, nodes * plan.candidates);
+    }
+    return total;
+  };
+  if (options.max_evaluations) {
+    while (plan.horizon > 1 && cost() > *options.max_evaluations) --plan.horizon;
+    while (plan.candidates > 1 && cost() > *options.max_evaluations) --plan.candidates;
+  }
+  plan.evaluations = cost();
+  return plan;
+}
+
+// The states that the lookahead of one sample keeps; every one has the same number of rewards in its total.
+struct TtcSearch::Beam {
+  struct State {
+    int64_t root;  // candidate of the first step
+    double total;
+    std::vector<float> field;
+  };
+  size_t sample;  // in the batch
+  std::vector<State> states;
+  void keep(size_t count) {
+    std::stable_sort(states.begin(), states.end(), [](const State& a, const State& b) { return a.total > b.total; });
+    if (states.size() > count) states.resize(count);
+  }
+};
+
+TtcSearch::TtcSearch(const TtcOptions& options, EvalModel first, EvalModel sampler, TtcReward reward, const data::SetInfo& info, int64_t first_step)
+    : options_(options),
+      first_(std::move(first)),
+      sampler_(std::move(sampler)),
+      reward_(std::move(reward)),
+      plan_(plan_ttc(options, first_.nfe, sampler_.nfe)),
+      frame_(static_cast<size_t>(info.channels * info.cells())),
+      first_step_(first_step) {
+  assert(first_.context == 1 && sampler_.context == 1 && sampler_.stochastic);
+}
+
+std::vector<float> TtcSearch::candidates(std::span<const float> in, std::span<const int64_t> trajectory, int64_t step, int64_t count,
+                                         std::span<const float> zero) {
+  const size_t b = trajectory.size(), k = static_cast<size_t>(count);
+  assert(in.size() == b * frame_ && (zero.empty() || zero.size() == in.size()));
+  std::vector<float> all(b * k * frame_), one(zero.begin(), zero.end());
+  one.resize(b * frame_);
+  for (size_t c = 0; c < k; ++c) {
+    if (c > 0) sampler_.predict(in, {}, trajectory, step, static_cast<int64_t>(c) - 1, one);
+    else if (zero.empty()) first_.predict(in, {}, trajectory, step, 0, one);
+    for (size_t i = 0; i < b; ++i) std::copy_n(&one[i * frame_], frame_, &all[(i * k + c) * frame_]);
+  }
+  evaluations_ += static_cast<double>(b) * static_cast<double>((zero.empty() ? first_.nfe : 0) + (count - 1) * sampler_.nfe);
+  return all;
+}
+
+std::vector<std::vector<double>> TtcSearch::costs(std::span<const float> in, std::span<const float> candidates,
+                                                  std::span<const int64_t> trajectory) const {
+  const size_t k = candidates.size() / in.size();
+  std::vector<std::vector<double>> out(trajectory.size() * k, std::vector<double>(reward_.weights.size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    reward_.cost(in.subspan(i / k * frame_, frame_), candidates.subspan(i * frame_, frame_), trajectory[i / k], out[i]);
+  }
+  return out;
+}
+
+std::vector<std::vector<double>> TtcSearch::rewards(std::span<const float> in, std::span<const float> candidates,
+                                                    std::span<const int64_t> trajectory) const {
+  const auto all = costs(in, candidates, trajectory);
+  const auto k = static_cast<std::ptrdiff_t>(candidates.size() / in.size());
+  std::vector<std::vector<double>> out;
+  for (auto at = all.begin(); at != all.end(); at += k) out.push_back(standardised_rewards({at, at + k}, reward_.weights));
+  return out;
+}
+
+bool TtcSearch::good_enough(std::span<const float> in, std::span<const float> zero, int64_t trajectory) const {
+  if (!options_.residual_threshold || !reward_.residual) return false;
+  std::vector<double> terms(reward_.weights.size());
+  reward_.cost(in, zero, trajectory, terms);
+  return terms[*reward_.residual] <= *options_.residual_threshold;
+}
+
+std::vector<int64_t> TtcSearch::choose(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory,
+                                       int64_t step) {
+  const auto first = rewards(in, candidates, trajectory);
+  const size_t k = candidates.size() / in.size();
+  std::vector<int64_t> choice;
+  std::vector<Beam> open;  // samples that look ahead
+  for (size_t b = 0; b < trajectory.size(); ++b) {
+    const bool keep = good_enough(in.subspan(b * frame_, frame_), candidates.subspan(b * k * frame_, frame_), trajectory[b]);
+    choice.push_back(keep ? 0 : best(first[b]));
+    if (keep || plan_.horizon == 1 || k == 1 || (options_.early_stop_margin && leads(first[b], *options_.early_stop_margin))) continue;
+    Beam beam{b, {}};
+    for (size_t c = 0; c < k; ++c) {
+      const auto field = candidates.subspan((b * k + c) * frame_, frame_);
+      beam.states.push_back({static_cast<int64_t>(c), first[b][c], {field.begin(), field.end()}});
+    }
+    beam.keep(static_cast<size_t>(plan_.beam));
+    open.push_back(std::move(beam));
+  }
+  double weight = 1;
+  for (int64_t level = 1; level < plan_.horizon && !open.empty(); ++level) {
+    weight *= options_.gamma;
+    std::vector<float> states;
+    std::vector<int64_t> ids;
+    for (const Beam& beam : open) {
+      for (const Beam::State& s : beam.states) {
+        states.insert(states.end(), s.field.begin(), s.field.end());
+        ids.push_back(trajectory[beam.sample]);
+      }
+    }
+    const std::vector<float> next = this->candidates(states, ids, step + level, plan_.candidates);
+    const auto all = costs(states, next, ids);
+    size_t at = 0;
+    for (Beam& beam : open) {  // all hypotheses of a sample are standardised together
+      const size_t hypotheses = beam.states.size() * k;
+      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(at);
+      const std::vector<double> reward = standardised_rewards({begin, begin + static_cast<std::ptrdiff_t>(hypotheses)}, reward_.weights);
+      std::vector<Beam::State> grown;
+      for (size_t h = 0; h < hypotheses; ++h) {
+        const Beam::State& parent = beam.states[h / k];
+        const auto field = next.begin() + static_cast<std::ptrdiff_t>((at + h) * frame_);
+        grown.push_back({parent.root, parent.total + weight * reward[h], {field, field + static_cast<std::ptrdiff_t>(frame_)}});
+      }
+      beam.states = std::move(grown);
+      beam.keep(static_cast<size_t>(plan_.beam));
+      at += hypotheses;
+    }
+  }
+  for (const Beam& beam : open) choice[beam.sample] = beam.states[0].root;
+  return choice;
+}
+
+void TtcSearch::predict(std::span<const float> in, std::span<const int64_t> trajectory, int64_t step, std::span<float> out) {
+  const double before = evaluations_;
+  const std::vector<float> zero = candidates(in, trajectory, step, 1);
+  std::copy(zero.begin(), zero.end(), out.begin());
+  std::vector<float> states, zeros;  // of the samples that go on
+  std::vector<int64_t> ids;
+  std::vector<float*> targets;
+  const bool chosen = plan_.candidates > 1 && (!options_.steps || step - first_step_ < *options_.steps);
+  for (size_t b = 0; b < trajectory.size() && chosen; ++b) {
+    const auto state = in.subspan(b * frame_, frame_), candidate = std::span<const float>(zero).subspan(b * frame_, frame_);
+    if (good_enough(state, candidate, trajectory[b])) continue;
+    states.insert(states.end(), state.begin(), state.end());
+    zeros.insert(zeros.end(), candidate.begin(), candidate.end());
+    ids.push_back(trajectory[b]);
+    targets.push_back(&out[b * frame_]);
+  }
+  if (!ids.empty()) {
+    const std::vector<float> all = candidates(states, ids, step, plan_.candidates, zeros);
+    const std::vector<int64_t> choice = choose(states, all, ids, step);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      std::copy_n(&all[(i * static_cast<size_t>(plan_.candidates) + static_cast<size_t>(choice[i])) * frame_], frame_, targets[i]);
+    }
+  }
+  used_ += evaluations_ - before;
+  frames_ += static_cast<double>(trajectory.size());
+}
+
+std::optional<bool> TtcSearch::truth_first(std::span<const float> in, std::span<const float> truth, std::span<const float> candidates,
+                                           int64_t trajectory) const {
+  if (!reward_.residual) return std::nullopt;
+  std::vector<double> terms(reward_.weights.size());
+  const auto residual = [&](std::span<const float> after) {
+    reward_.cost(in, after, trajectory, terms);
+    return terms[*reward_.residual];
+  };
+  const double own = residual(truth);
+  for (size_t at = 0; at < candidates.size(); at += frame_) {
+    if (residual(candidates.subspan(at, frame_)) <= own) return false;
+  }
+  return true;
+}
+
+std::vector<EvalModel> ttc_models(std::shared_ptr<TtcSearch> search) {
+  EvalModel ttc, control;
+  ttc.name = "ttc";
+  ttc.nfe = control.nfe = static_cast<int>(search->plan().evaluations);
+  ttc.predict = [search](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t,
+                         std::span<float> out) { search->predict(in, trajectory, step, out); };
+  const int64_t count = 1 + (search->plan().evaluations - search->first().nfe) / search->sampler().nfe;
+  control.name = "ttc_control_mean";
+  control.predict = [search, count](std::span<const float> in, std::span<const float>, std::span<const int64_t> trajectory, int64_t step, int64_t,
+                                    std::span<float> out) {
+    const std::vector<float> all = search->candidates(in, trajectory, step, count);
+    const size_t frame = out.size() / trajectory.size();
+    for (size_t i = 0; i < out.size(); ++i) {
+      double sum = 0;
+      for (size_t c = 0; c < static_cast<size_t>(count); ++c) sum += static_cast<double>(all[(i / frame * static_cast<size_t>(count) + c) * frame + i % frame]);
+      out[i] = static_cast<float>(sum / static_cast<double>(count));
+    }
+  };
+  return {ttc, control};
+}
+
+}  // namespace ups::run
