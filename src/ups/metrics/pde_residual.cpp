@@ -13,7 +13,7 @@
 namespace ups::metrics {
 namespace {
 
-constexpr double kCutOff = 3;  // medians
+constexpr double kCutOff = 10;  // medians
 
 // Values and second derivatives of a periodic field between its points, by Lagrange's polynomial through six of them.
 class Interpolant {

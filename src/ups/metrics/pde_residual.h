@@ -42,7 +42,7 @@ std::unique_ptr<StepResidual> step_residual(const std::string& family, const Ste
 // Name of the parameter that the family's residual needs; empty if none.
 std::string residual_parameter(const std::string& family);
 
-// Root mean square of the defect, each cell cut off at three times the median magnitude: a front, where no local formula holds and
+// Root mean square of the defect, each cell cut off at ten times the median magnitude: a front, where no local formula holds and
 // every candidate errs, must not drown the rest.
 double residual_size(std::span<const double> defect);
 

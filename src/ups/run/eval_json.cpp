@@ -105,6 +105,7 @@ Json ttc_json(const TtcReport& r) {
           {"steps", r.steps},
           {"spearman", finite(r.spearman)},
           {"truth_first", r.truth_first ? Json(*r.truth_first) : Json(nullptr)},
+          {"margin", or_text(r.margin)},
           {"kept_candidate_0", r.kept_first},
           {"evaluations", {{"planned", r.plan.evaluations}, {"used", r.evaluations}}},
           {"nrmse", {{"candidate_0", finite(r.error_first)}, {"chosen", finite(r.error_chosen)}, {"best", finite(r.error_best)}, {"mean", finite(r.error_mean)}}},

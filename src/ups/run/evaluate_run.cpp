@@ -90,6 +90,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     input.exact_pdebench = args.metrics == "pdebench-exact";
     const auto search = space.whole->info().steady ? nullptr : make_search(c, space, models, input.initial_step);
     if (search) {
+      if (!c.ttc.margin) search->set_margin(fit_margin(input.data, input.initial_step, *search, input.batch));
       for (EvalModel& m : ttc_models(search)) models.push_back(std::move(m));
     }
     sets.push_back(evaluate_set(input, models, predictions.get()));

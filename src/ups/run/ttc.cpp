@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numeric>
+#include <limits>
 
 namespace ups::run {
 namespace {
@@ -59,7 +59,8 @@ TtcSearch::TtcSearch(const TtcOptions& options, EvalModel first, EvalModel sampl
       reward_(std::move(reward)),
       plan_(plan_ttc(options, first_.nfe, sampler_.nfe)),
       frame_(static_cast<size_t>(info.channels * info.cells())),
-      first_step_(first_step) {
+      first_step_(first_step),
+      margin_(options.margin.value_or(0)) {
   assert(first_.context == 1 && sampler_.context == 1 && sampler_.stochastic);
 }
 
@@ -91,9 +92,13 @@ std::vector<std::vector<double>> TtcSearch::costs(std::span<const float> in, std
 std::vector<std::vector<double>> TtcSearch::rewards(std::span<const float> in, std::span<const float> candidates,
                                                     std::span<const int64_t> trajectory) const {
   const auto all = costs(in, candidates, trajectory);
-  const auto k = static_cast<std::ptrdiff_t>(candidates.size() / in.size());
+  const size_t k = candidates.size() / in.size();
   std::vector<std::vector<double>> out;
-  for (auto at = all.begin(); at != all.end(); at += k) out.push_back(standardised_rewards({at, at + k}, reward_.weights));
+  for (size_t b = 0; b < trajectory.size(); ++b) {
+    const auto at = all.begin() + static_cast<std::ptrdiff_t>(b * k);
+    const double floor = reward_floor(in.subspan(b * frame_, frame_), candidates.subspan(b * k * frame_, k * frame_));
+    out.push_back(standardised_rewards({at, at + static_cast<std::ptrdiff_t>(k)}, reward_.weights, floor));
+  }
   return out;
 }
 
@@ -104,20 +109,25 @@ bool TtcSearch::good_enough(std::span<const float> in, std::span<const float> ze
   return terms[*reward_.residual] <= *options_.residual_threshold;
 }
 
-std::vector<int64_t> TtcSearch::choose(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory,
-                                       int64_t step) {
-  const auto first = rewards(in, candidates, trajectory);
+int64_t TtcSearch::choose(const std::vector<double>& totals) const {
+  const int64_t leader = best(totals);
+  return totals[static_cast<size_t>(leader)] - totals[0] > margin_ ? leader : 0;
+}
+
+std::vector<std::vector<double>> TtcSearch::totals(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory,
+                                                   int64_t step) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  std::vector<std::vector<double>> out = rewards(in, candidates, trajectory);
   const size_t k = candidates.size() / in.size();
-  std::vector<int64_t> choice;
   std::vector<Beam> open;  // samples that look ahead
   for (size_t b = 0; b < trajectory.size(); ++b) {
     const bool keep = good_enough(in.subspan(b * frame_, frame_), candidates.subspan(b * k * frame_, frame_), trajectory[b]);
-    choice.push_back(keep ? 0 : best(first[b]));
-    if (keep || plan_.horizon == 1 || k == 1 || (options_.early_stop_margin && leads(first[b], *options_.early_stop_margin))) continue;
+    if (keep) out[b][0] = kInfinity;
+    if (keep || plan_.horizon == 1 || k == 1 || (options_.early_stop_margin && leads(out[b], *options_.early_stop_margin))) continue;
     Beam beam{b, {}};
     for (size_t c = 0; c < k; ++c) {
       const auto field = candidates.subspan((b * k + c) * frame_, frame_);
-      beam.states.push_back({static_cast<int64_t>(c), first[b][c], {field.begin(), field.end()}});
+      beam.states.push_back({static_cast<int64_t>(c), out[b][c], {field.begin(), field.end()}});
     }
     beam.keep(static_cast<size_t>(plan_.beam));
     open.push_back(std::move(beam));
@@ -139,7 +149,8 @@ std::vector<int64_t> TtcSearch::choose(std::span<const float> in, std::span<cons
     for (Beam& beam : open) {  // all hypotheses of a sample are standardised together
       const size_t hypotheses = beam.states.size() * k;
       const auto begin = all.begin() + static_cast<std::ptrdiff_t>(at);
-      const std::vector<double> reward = standardised_rewards({begin, begin + static_cast<std::ptrdiff_t>(hypotheses)}, reward_.weights);
+      const double floor = reward_floor(in.subspan(beam.sample * frame_, frame_), std::span<const float>(next).subspan(at * frame_, hypotheses * frame_));
+      const std::vector<double> reward = standardised_rewards({begin, begin + static_cast<std::ptrdiff_t>(hypotheses)}, reward_.weights, floor);
       std::vector<Beam::State> grown;
       for (size_t h = 0; h < hypotheses; ++h) {
         const Beam::State& parent = beam.states[h / k];
@@ -151,8 +162,12 @@ std::vector<int64_t> TtcSearch::choose(std::span<const float> in, std::span<cons
       at += hypotheses;
     }
   }
-  for (const Beam& beam : open) choice[beam.sample] = beam.states[0].root;
-  return choice;
+  for (const Beam& beam : open) {
+    std::vector<double>& total = out[beam.sample];
+    std::fill(total.begin(), total.end(), -kInfinity);
+    for (const Beam::State& s : beam.states) total[static_cast<size_t>(s.root)] = std::max(total[static_cast<size_t>(s.root)], s.total);
+  }
+  return out;
 }
 
 void TtcSearch::predict(std::span<const float> in, std::span<const int64_t> trajectory, int64_t step, std::span<float> out) {
@@ -173,9 +188,9 @@ void TtcSearch::predict(std::span<const float> in, std::span<const int64_t> traj
   }
   if (!ids.empty()) {
     const std::vector<float> all = candidates(states, ids, step, plan_.candidates, zeros);
-    const std::vector<int64_t> choice = choose(states, all, ids, step);
+    const auto all_totals = totals(states, all, ids, step);
     for (size_t i = 0; i < ids.size(); ++i) {
-      std::copy_n(&all[(i * static_cast<size_t>(plan_.candidates) + static_cast<size_t>(choice[i])) * frame_], frame_, targets[i]);
+      std::copy_n(&all[(i * static_cast<size_t>(plan_.candidates) + static_cast<size_t>(choose(all_totals[i]))) * frame_], frame_, targets[i]);
     }
   }
   used_ += evaluations_ - before;

@@ -31,8 +31,12 @@ class TtcSearch {
                                 std::span<const float> zero = {});
   // Rewards of candidates [B, K, C, cells] of one step: [B][K].
   std::vector<std::vector<double>> rewards(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory) const;
-  // Index of the candidate that each sample takes, after lookahead; candidates [B, K, C, cells].
-  std::vector<int64_t> choose(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory, int64_t step);
+  // The same with what the lookahead adds: [B][K] totals of the best hypothesis that begins with each candidate, -infinity where none is left.
+  std::vector<std::vector<double>> totals(std::span<const float> in, std::span<const float> candidates, std::span<const int64_t> trajectory, int64_t step);
+  // The candidate of one sample: the best one, if it leads candidate 0 by more than the margin.
+  int64_t choose(const std::vector<double>& totals) const;
+  double margin() const { return margin_; }
+  void set_margin(double margin) { margin_ = margin; }
   // Has the true frame a smaller residual than each candidate [K, C, cells]? Empty without a residual.
   std::optional<bool> truth_first(std::span<const float> in, std::span<const float> truth, std::span<const float> candidates, int64_t trajectory) const;
   // One step of the row `ttc`: out [B, C, cells].
@@ -51,6 +55,7 @@ class TtcSearch {
   TtcPlan plan_;
   size_t frame_;
   int64_t first_step_;
+  double margin_ = 0;
   double evaluations_ = 0, used_ = 0, frames_ = 0;  // of candidates(); of predict(); samples times frames of predict()
 };
 
@@ -59,5 +64,8 @@ std::vector<EvalModel> ttc_models(std::shared_ptr<TtcSearch> search);
 
 // Candidates from the true frames of every trajectory of `set`, `batch` trajectories at a time.
 TtcReport judge_ttc(data::Dataset& data, const SetScores& set, TtcSearch& search, int64_t batch);
+// The margin (0, 0.5, .. 3, infinity) with the smallest one-step error on the validation split, from at most about 500 of its steps;
+// 0 without one.
+double fit_margin(data::Dataset& data, int64_t initial_step, TtcSearch& search, int64_t batch);
 
 }  // namespace ups::run

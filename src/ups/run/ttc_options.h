@@ -105,7 +105,7 @@ struct TtcOptions {
   std::optional<int64_t> steps;
   std::optional<double> dt;
   int64_t candidates = 4, beam_width = 1, horizon = 1;
-  std::optional<double> residual_threshold;
+  std::optional<double> margin, residual_threshold;
   std::optional<int64_t> max_evaluations;
   std::optional<double> early_stop_margin;
   double gamma = 1;
@@ -123,6 +123,8 @@ struct TtcOptions {
     v("candidates", s.candidates, {.doc = "per state, with candidate 0", .min = 1, .max = 4096});
     v("beam_width", s.beam_width, {.doc = "states per sample that the lookahead keeps", .min = 1, .max = 4096, .aliases = {"beam"}});
     v("horizon", s.horizon, {.doc = "steps that are looked at before one is taken", .min = 1, .max = 1000});
+    v("margin", s.margin,
+      {.doc = "lead over candidate 0, in standard deviations, that another one needs; default: fitted on the validation split", .min = 0});
     v("residual_threshold", s.residual_threshold,
       {.doc = "a candidate 0 with at most this residual (relative to the field) is taken without drawing others", .min = 0});
     v("max_evaluations", s.max_evaluations,

@@ -20,6 +20,7 @@ struct TtcReport {
   std::vector<std::string> terms;  // of the reward
   double spearman = 0;             // of reward and -error over the candidates, mean over pairs
   std::optional<double> truth_first;  // share of pairs in which the true frame has a smaller residual than every candidate
+  double margin = 0;               // over candidate 0 that another candidate needs; infinite: candidate 0 always
   double kept_first = 0;           // share of pairs that stay with candidate 0
   double evaluations = 0;          // network evaluations per frame that the row used
   double error_first = 0, error_chosen = 0, error_best = 0, error_mean = 0;  // candidate 0, the choice, the best one, the mean of all

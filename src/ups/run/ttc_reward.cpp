@@ -18,6 +18,7 @@ namespace ups::run {
 namespace {
 
 constexpr double kRounding = 1e-6;    // of fp32 fields, relative
+constexpr double kNegligible = 0.1;   // of the candidates' differences
 constexpr double kCoarseStep = 0.25;  // of the Kuramoto-Sivashinsky solver: error below 1e-4 of the field over one time unit
 
 // Distance of the second frame to the first one stepped on by the generator's own scheme with coarse steps.
@@ -187,7 +188,22 @@ TtcReward physical_reward(const TtcRewardOptions& options, const data::SetInfo& 
   return reward;
 }
 
-std::vector<double> standardised_rewards(const std::vector<std::vector<double>>& costs, const std::vector<double>& weights) {
+double reward_floor(std::span<const float> before, std::span<const float> candidates) {
+  const size_t n = before.size(), k = candidates.size() / n;
+  double distance = 0;
+  for (size_t i = 0; i < n; ++i) {
+    double mean = 0;
+    for (size_t c = 0; c < k; ++c) mean += static_cast<double>(candidates[c * n + i]) / static_cast<double>(k);
+    for (size_t c = 0; c < k; ++c) {
+      const double d = static_cast<double>(candidates[c * n + i]) - mean;
+      if (std::isfinite(d)) distance += d * d / static_cast<double>(candidates.size());
+    }
+  }
+  const double size = mean_square(before);
+  return std::max(kRounding, kNegligible * (distance < size ? std::sqrt(distance / size) : 1.0));
+}
+
+std::vector<double> standardised_rewards(const std::vector<std::vector<double>>& costs, const std::vector<double>& weights, double floor) {
   std::vector<double> out(costs.size(), 0.0);
   const auto usable = [&](size_t k) { return std::all_of(costs[k].begin(), costs[k].end(), [](double v) { return std::isfinite(v); }); };
   for (size_t k = 0; k < costs.size(); ++k) {
@@ -202,7 +218,7 @@ std::vector<double> standardised_rewards(const std::vector<std::vector<double>>&
     for (size_t k = 0; k < costs.size(); ++k) {
       if (usable(k)) squares += (costs[k][j] - mean) * (costs[k][j] - mean);
     }
-    const double deviation = std::max(std::sqrt(squares / count), kRounding);
+    const double deviation = std::max(std::sqrt(squares / count), floor);
     for (size_t k = 0; k < costs.size(); ++k) {
       if (usable(k)) out[k] -= weights[j] * (costs[k][j] - mean) / deviation;
     }

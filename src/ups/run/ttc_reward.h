@@ -30,8 +30,11 @@ TtcReward physical_reward(const TtcRewardOptions& options, const data::SetInfo& 
 // Residual of a set's equation; null when it is not known: other families, several channels or axes, not periodic, no parameter.
 std::unique_ptr<metrics::StepResidual> set_residual(const data::SetInfo& info, const std::string& scheme);
 
-// costs [K][terms] of the candidates of one sample -> rewards [K] = -sum_j w_j (cost_j - mean_j) / max(std_j, 1e-6). Below 1e-6 terms
-// differ by rounding only, and so does their part. Candidates that are not finite get -infinity and do not enter mean and std.
-std::vector<double> standardised_rewards(const std::vector<std::vector<double>>& costs, const std::vector<double>& weights);
+// costs [K][terms] of the candidates of one sample -> rewards [K] = -sum_j w_j (cost_j - mean_j) / max(std_j, floor). A term that differs by less
+// than the floor says little, and counts less. Candidates that are not finite get -infinity and do not enter mean and std.
+std::vector<double> standardised_rewards(const std::vector<std::vector<double>>& costs, const std::vector<double>& weights, double floor);
+// That floor: a tenth of the candidates' [K, cells] RMS distance to their mean, relative to the field (at most 1), and never below 1e-6, fp32's
+// rounding. A mass error of a hundredth of what the candidates differ by is none.
+double reward_floor(std::span<const float> before, std::span<const float> candidates);
 
 }  // namespace ups::run
