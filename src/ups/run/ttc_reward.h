@@ -29,6 +29,8 @@ TtcReward physical_reward(const TtcRewardOptions& options, const data::SetInfo& 
 
 // Residual of a set's equation; null when it is not known: other families, several channels or axes, not periodic, no parameter.
 std::unique_ptr<metrics::StepResidual> set_residual(const data::SetInfo& info, const std::string& scheme);
+// Place of its parameter in info.param_names; their number when it has none.
+size_t residual_parameter_index(const data::SetInfo& info);
 
 // costs [K][terms] of the candidates of one sample -> rewards [K] = -sum_j w_j (cost_j - mean_j) / max(std_j, floor). A term that differs by less
 // than the floor says little, and counts less. Candidates that are not finite get -infinity and do not enter mean and std.
