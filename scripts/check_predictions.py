@@ -60,7 +60,8 @@ def ensemble(y, s, attrs):  # s [N, M, T, C, X..]
     spread, err = np.sqrt(var.mean(x)), np.sqrt(((mean - y) ** 2).mean(x))
     rho = [np.corrcoef(rank(a), rank(b))[0, 1] for a, b in zip(spread.reshape(len(y), -1).T, err.reshape(len(y), -1).T)
            if np.ptp(a) > 0 and np.ptp(b) > 0]
-    f = np.bincount(((s < y[:, None]).sum(1) + (s == y[:, None]).sum(1) // 2).ravel(), minlength=m + 1) / y.size
+    below, equal = (s < y[:, None]).sum(1), (s == y[:, None]).sum(1)
+    f = np.array([(((below <= k) & (k <= below + equal)) / (1 + equal)).sum() for k in range(m + 1)]) / y.size
     return {"fair_crps": np.abs(s - y[:, None]).mean() - pairs / (m * (m - 1)), "spearman": np.mean(rho) if rho else np.nan,
             "spread_skill": np.sqrt((m + 1) / m * (spread**2).mean(0) / (err**2).mean(0)).mean(),
             "coverage90": (np.abs(y - mean) <= attrs["interval90"] * np.sqrt(var)).mean(),
@@ -95,10 +96,21 @@ def row(g, model):
     return out
 
 
+def summaries(g):  # differences between the summaries of a set and those of its members
+    for mode, model in ((a, b) for a in g.get("ensemble", ()) for b in g["ensemble"][a]):
+        s, group = g[mode][model][:].astype(float), g["ensemble"][mode][model]
+        q = np.quantile(s, (0.05, 0.95), axis=1, method="weibull")
+        for name, mine in (("mean", s.mean(1)), ("std", s.std(1, ddof=1)), ("q05", q[0]), ("q95", q[1])):
+            off = np.abs(group[name][:] - np.where(np.isfinite(s).all(1), mine, np.nan))
+            if not np.nanmax(off, initial=0) <= 1e-6 * np.abs(s[np.isfinite(s)]).max() or (np.isnan(off) & np.isfinite(s).all(1)).any():
+                yield f"{group.name}/{name}: differs from the members"
+
+
 def main(json_path, h5_path):
     table, bad, count = json.load(open(json_path))["table"], [], 0
     with h5py.File(h5_path, "r") as f:
         rows = {(s, m): row(f[s], m) for s in f for m in f[s]["one_step"]}
+        bad += [difference for s in f for difference in summaries(f[s])]
         scale = {s: np.sqrt(np.mean(f[s]["truth"][:].astype(float) ** 2)) for s in f}
     for (s, m), r in rows.items():
         p, c, main_key = rows.get((s, "persistence"), {}), rows.get((s, "climatology"), {}), "rollout_nrmse" if "rollout_nrmse" in r else "one_step_nrmse"

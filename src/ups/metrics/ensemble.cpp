@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "ups/metrics/statistics.h"
 
@@ -21,6 +22,34 @@ double fair_crps(std::span<double> members, double truth) {
   return distance / m - pairs / (m * (m - 1));
 }
 
+double ensemble_quantile(std::span<const double> sorted, double p) {
+  const auto last = static_cast<double>(sorted.size() - 1);
+  const double at = std::clamp(p * (last + 2) - 1, 0.0, last), low = std::floor(at);
+  const auto i = static_cast<size_t>(low);
+  return i + 1 < sorted.size() ? sorted[i] + (at - low) * (sorted[i + 1] - sorted[i]) : sorted[i];
+}
+
+CellSummary summarise_cells(std::span<const float> members, int64_t m) {
+  assert(m >= 2);
+  const size_t count = static_cast<size_t>(m), cells = members.size() / count;
+  CellSummary s;
+  for (auto* v : {&s.mean, &s.std, &s.q05, &s.q95}) v->assign(cells, std::numeric_limits<float>::quiet_NaN());
+  std::vector<double> x(count);
+  for (size_t i = 0; i < cells; ++i) {
+    double average = 0, squares = 0;
+    for (size_t k = 0; k < count; ++k) average += x[k] = members[k * cells + i];
+    average /= static_cast<double>(m);
+    if (!std::isfinite(average)) continue;
+    for (double v : x) squares += (v - average) * (v - average);
+    std::sort(x.begin(), x.end());
+    s.mean[i] = static_cast<float>(average);
+    s.std[i] = static_cast<float>(std::sqrt(squares / static_cast<double>(m - 1)));
+    s.q05[i] = static_cast<float>(ensemble_quantile(x, 0.05));
+    s.q95[i] = static_cast<float>(ensemble_quantile(x, 0.95));
+  }
+  return s;
+}
+
 double EnsembleResult::mean(const std::vector<double>& per_frame) const {
   double sum = 0, count = 0;
   if (diverged > 0) return std::numeric_limits<double>::quiet_NaN();
@@ -36,7 +65,7 @@ EnsembleScores::EnsembleScores(Layout layout, int64_t members) : layout_(std::mo
   for (auto* sum : {&crps_, &variance_, &error_}) sum->assign(fields, 0.0);
   sample_spread_.resize(fields);
   sample_error_.resize(fields);
-  ranks_.assign(static_cast<size_t>(members) + 1, 0);
+  ranks_.assign(static_cast<size_t>(members) + 1, 0.0);
 }
 
 void EnsembleScores::add(int64_t n, std::span<const float> truth, std::span<const float> members, std::span<double> mean) {
@@ -67,7 +96,7 @@ void EnsembleScores::add(int64_t n, std::span<const float> truth, std::span<cons
           equal += v == y;
         }
         squares /= count - 1;
-        ++ranks_[below + equal / 2];
+        for (size_t k = below; k <= below + equal; ++k) ranks_[k] += 1 / static_cast<double>(equal + 1);
         covered_ += std::abs(y - average) <= width * std::sqrt(squares);
         crps += fair_crps(x, y);
         variance += squares;
@@ -100,9 +129,13 @@ EnsembleResult EnsembleScores::result() const {
     r.spearman[i] = spearman(sample_spread_[i], sample_error_[i]);
   }
   const double flat = 1 / (m + 1);
-  for (int64_t count : ranks_) {
-    r.rank_histogram.push_back(static_cast<double>(count) / static_cast<double>(points_));
+  for (double count : ranks_) {
+    r.rank_histogram.push_back(count / static_cast<double>(points_));
     r.rank_chi2 += (r.rank_histogram.back() - flat) * (r.rank_histogram.back() - flat) / flat;
+  }
+  for (int64_t k = members_ / 2; k >= 1; --k) {  // ranks k .. M - k lie between the k-th smallest and the k-th largest member
+    const auto first = r.rank_histogram.begin() + k;
+    r.coverage.push_back({(m + 1 - 2 * static_cast<double>(k)) / (m + 1), std::accumulate(first, first + (members_ - 2 * k + 1), 0.0)});
   }
   r.coverage90 = static_cast<double>(covered_) / static_cast<double>(points_);
   return r;

@@ -25,7 +25,11 @@ void add_eval_options(CLI::App& app, EvalArgs& args) {
       ->check(CLI::IsMember({"all", "off", "mean", "sample", "ensemble_mean"}));
   app.add_option("--ensemble", args.ensemble, "members of stochastic rows (default: 8)")->check(CLI::Range(int64_t{1}, int64_t{4096}));
   app.add_option("--sampler", args.sampler, "METHOD:STEPS of sampled rows, heun or euler, for example heun:8 (default: the run's own)");
-  app.add_option("--save-predictions", args.save_predictions, "write truth and all predictions to this HDF5 file");
+  app.add_option("--ttc", args.ttc,
+                 "KEY=VALUE of the ttc block, for this evaluation; adds the rows ttc and ttc_control_mean: --ttc candidates=8 --ttc horizon=2")
+      ->allow_extra_args(false);
+  app.add_option("--save-predictions", args.save_predictions,
+                 "write truth and all predictions to this HDF5 file; stochastic rows also as mean, std and 5 % and 95 % quantiles");
   app.add_option("--output-prefix", args.output_prefix, "write PREFIX.json and PREFIX.csv (default: RUN/eval/evaluation)");
   app.add_flag("--print-json", args.print_json, "print evaluation.json instead of the table on stdout");
   app.add_flag("!--no-plots", args.plots, "do not write pictures");

@@ -19,6 +19,7 @@ struct EvalArgs {
   std::string metrics = "pdebench";      // --metrics pdebench | pdebench-exact
   std::string corrector_mode = "all";    // --corrector-mode all | off | mean | sample | ensemble_mean
   std::string sampler;                   // --sampler heun:8 | euler:4; empty = the run's own
+  std::vector<std::string> ttc;          // --ttc KEY=VALUE of the ttc block, for this evaluation
   std::string save_predictions;          // --save-predictions
   std::string output_prefix;             // --output-prefix; empty = <run>/eval/evaluation
   bool print_json = false;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -60,7 +61,11 @@ Json mode_details(const ModeScores& mode) {
     j["correlation_time"][fmt::format("{}", metrics::kCorrelationLevels[level])] = {{"median", finite(time.median)},
                                                                                     {"censored", finite(time.censored)}};
   }
-  if (mode.ensemble) j["rank_histogram"] = mode.ensemble->rank_histogram;
+  if (mode.ensemble) {
+    j["rank_histogram"] = mode.ensemble->rank_histogram;
+    j["coverage"] = Json::array();
+    for (const metrics::Coverage& c : mode.ensemble->coverage) j["coverage"].push_back({{"nominal", c.nominal}, {"actual", finite(c.actual)}});
+  }
   if (mode.exact) {
     const metrics::PdebenchBatch& e = *mode.exact;
     j["pdebench_exact"] = {{"rmse", or_text(e.rmse)},          {"nrmse", or_text(e.nrmse)},
@@ -78,6 +83,24 @@ Json each_mode(const ModelScores& m, F&& f) {
   j["one_step"] = f(m.one_step);
   if (m.rollout) j["rollout"] = f(*m.rollout);
   return j;
+}
+
+Json ttc_json(const TtcReport& r) {
+  return {{"candidate_0", r.first},
+          {"candidates", r.plan.candidates},
+          {"beam_width", r.plan.beam},
+          {"horizon", r.plan.horizon},
+          {"terms", r.terms},
+          {"steps", r.steps},
+          {"spearman", finite(r.spearman)},
+          {"truth_first", r.truth_first ? Json(*r.truth_first) : Json(nullptr)},
+          {"margin", or_text(r.margin)},
+          {"kept_candidate_0", r.kept_first},
+          {"evaluations", {{"planned", r.plan.evaluations}, {"used", r.evaluations}}},
+          {"nrmse", {{"candidate_0", finite(r.error_first)}, {"chosen", finite(r.error_chosen)}, {"best", finite(r.error_best)}, {"mean", finite(r.error_mean)}}},
+          {"oracle_gain", finite(r.oracle_gain())},
+          {"achieved_share", finite(r.achieved())},
+          {"control_share", finite(r.control())}};
 }
 
 // The model whose one-step numbers stand under UPS's flat keys: the operator, else the first that is no baseline.
@@ -123,7 +146,7 @@ std::string evaluation_json(const std::vector<SetScores>& sets, const Evaluation
        details = Json::object(), about_sets = Json::object();
   Json e = {{"samples", main_set != nullptr ? Json(main_set->samples) : Json(nullptr)},
        {"tau", nullptr},
-       {"ttc", false},
+       {"ttc", std::any_of(sets.begin(), sets.end(), [](const SetScores& s) { return s.ttc.has_value(); })},
        {"split", sets.empty() ? "" : sets[0].split_name},
        {"split_hash", sets.empty() ? "" : sets[0].split_hash},
        {"mode", extra.mode},
@@ -150,6 +173,7 @@ std::string evaluation_json(const std::vector<SetScores>& sets, const Evaluation
         cost_here[m.name] = {{"nfe", m.nfe}, {"ms_per_step", m.ms_per_step ? finite(*m.ms_per_step) : Json(nullptr)}};
       }
     }
+    if (s.ttc) details_here["ttc"]["choice"] = ttc_json(*s.ttc);
     per_channel[name] = std::move(channels_here);
     per_time[name] = std::move(times_here);
     details[name] = std::move(details_here);
@@ -172,7 +196,7 @@ std::string evaluation_json(const std::vector<SetScores>& sets, const Evaluation
     table.push_back(std::move(r));
   }
   j["table"] = std::move(table);
-  j["verdict"] = verdict(rows);
+  j["verdict"] = verdict(sets);
   j["per_channel"] = std::move(per_channel);
   j["baselines"] = std::move(baselines);
   j["cost"] = std::move(cost);

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
-#include <nlohmann/json.hpp>
 
 #include "ups/io/files.h"
 #include "ups/io/svg.h"
@@ -41,6 +39,38 @@ io::Chart error_chart(const SetScores& set, bool rollout) {
   }
   if (baseline > 0 && largest > 30 * baseline) chart.y.max = 30 * baseline;  // one blown-up model must not flatten the others
   return chart;
+}
+
+// Where the truth lies among the members, and how often it lies inside their central intervals (docs/metrics.md).
+std::vector<io::Chart> calibration_charts(const SetScores& set, bool rollout) {
+  const std::string mode = set.info.steady ? "solution" : rollout ? "rollout" : "one step";
+  io::Chart ranks, coverage;
+  ranks.title = set.info.name + ", " + mode + ": rank of the truth among the members";
+  ranks.x = {"rank / (members + 1)", false, 0, 1};
+  ranks.y = {"frequency / flat", false, 0, {}};
+  coverage.title = set.info.name + ", " + mode + ": coverage of central intervals";
+  coverage.x = {"promised share", false, 0, 1};
+  coverage.y = {"share of truths inside", false, 0, 1};
+  ranks.series.push_back({"calibrated", {0, 1}, {1, 1}, {}, {}, "#a9b0b8", true, false});
+  coverage.series.push_back({"calibrated", {0, 1}, {0, 1}, {}, {}, "#a9b0b8", true, false});
+  for (const ModelScores& m : set.models) {
+    const ModeScores& scores = rollout && m.rollout ? *m.rollout : m.one_step;
+    if (!scores.ensemble || scores.ensemble->diverged > 0) continue;
+    io::Series steps, share;
+    steps.name = share.name = m.name;
+    const auto& histogram = scores.ensemble->rank_histogram;
+    const auto bins = static_cast<double>(histogram.size());
+    for (size_t k = 0; k < histogram.size(); ++k) {
+      steps.x.insert(steps.x.end(), {static_cast<double>(k) / bins, static_cast<double>(k + 1) / bins});
+      steps.y.insert(steps.y.end(), {histogram[k] * bins, histogram[k] * bins});
+    }
+    share.markers = true;
+    for (const metrics::Coverage& c : scores.ensemble->coverage) share.x.push_back(c.nominal), share.y.push_back(c.actual);
+    ranks.series.push_back(std::move(steps));
+    coverage.series.push_back(std::move(share));
+  }
+  if (ranks.series.size() == 1) return {};
+  return {ranks, coverage};
 }
 
 // One picture plane of a sample: 1-D [T, X] with time upwards, 2-D the last frame [Y, X].
@@ -84,18 +114,34 @@ std::vector<io::FieldPanel> picture_row(const SetScores& set, const SampleFields
   return {truth, model, error};
 }
 
-io::FieldFigure field_figure(const SetScores& set) {
+// Where the ensemble is unsure beside where it is wrong, in one scale of colours.
+std::vector<io::FieldPanel> spread_row(const SetScores& set, const SampleFields& f, int64_t channel) {
+  std::vector<io::FieldPanel> row = picture_row(set, f, channel);
+  io::FieldPanel& error = row[2];
+  error.title = "|mean - truth|";
+  error.map = io::ColourMap::sequential;
+  for (float& v : error.values) v = std::abs(v);
+  io::FieldPanel spread = plane(set, f.spread, channel, "spread");
+  double largest = error.high;
+  for (float v : spread.values) largest = std::max(largest, std::isfinite(v) ? static_cast<double>(v) : 0);
+  error.low = spread.low = 0, error.high = spread.high = largest;
+  row.push_back(std::move(spread));
+  return row;
+}
+
+io::FieldFigure field_figure(const SetScores& set, bool spread) {
   io::FieldFigure figure;
   const bool one = set.info.grid.size() == 1;
-  figure.title = fmt::format("{}: {} of trajectory {}", set.info.name, one ? "rollout" : set.info.steady ? "solution" : "last rollout frame",
+  figure.title = fmt::format("{}: {}{} of trajectory {}", set.info.name, spread ? "ensemble " : "",
+                             one ? "rollout" : set.info.steady ? "solution" : "last rollout frame",
                              set.trajectories.empty() ? 0 : set.trajectories[0]);
   figure.x_label = "x";
   figure.y_label = one ? "frame" : "y";
   if (one) figure.panel_height = 160;
   for (const SampleFields& f : set.pictures) {
-    if (f.model == "persistence" && set.pictures.size() > 1) continue;
+    if (f.spread.empty() == spread || (f.model == "persistence" && set.pictures.size() > 1)) continue;
     for (int64_t c = 0; c < std::min<int64_t>(2, set.info.channels) && figure.panels.size() < kMaxPictureRows; ++c) {
-      figure.panels.push_back(picture_row(set, f, c));
+      figure.panels.push_back(spread ? spread_row(set, f, c) : picture_row(set, f, c));
     }
   }
   return figure;
@@ -116,56 +162,17 @@ std::vector<std::string> write_eval_plots(const std::string& folder, const std::
     if (!set.info.steady) {
       paths.push_back(write(folder, "errors_" + set.info.name + ".svg", io::render_charts({error_chart(set, true), error_chart(set, false)}, 2)));
     }
-    if (set.pictures.empty() || set.info.grid.size() > 2) continue;
-    paths.push_back(write(folder, "fields_" + set.info.name + ".svg", io::render_fields(field_figure(set))));
+    std::vector<io::Chart> charts = set.info.steady ? std::vector<io::Chart>{} : calibration_charts(set, true);
+    for (io::Chart& chart : calibration_charts(set, false)) charts.push_back(std::move(chart));
+    if (!charts.empty()) paths.push_back(write(folder, "calibration_" + set.info.name + ".svg", io::render_charts(charts, 2)));
+    if (set.info.grid.size() > 2) continue;
+    for (const bool spread : {false, true}) {
+      const io::FieldFigure figure = field_figure(set, spread);
+      const std::string name = (spread ? "spread_" : "fields_") + set.info.name + ".svg";
+      if (!figure.panels.empty()) paths.push_back(write(folder, name, io::render_fields(figure)));
+    }
   }
   return paths;
-}
-
-std::vector<std::string> write_training_plots(const std::string& folder, const std::string& metrics_jsonl) {
-  // stage -> key without the stage's prefix -> (update, value); stages in the order of their first record
-  std::vector<std::string> order;
-  std::map<std::string, std::map<std::string, io::Series>> stages;
-  const std::string text = io::read_text(metrics_jsonl, {});
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const auto line = nlohmann::json::parse(text.substr(begin, end - begin), nullptr, false);
-    begin = end + 1;
-    if (!line.is_object()) continue;  // the last line may be unfinished
-    const std::string kind = line.value("kind", ""), stage = line.value("stage", ""), prefix = stage + "/";
-    if ((kind != "epoch" && kind != "step") || !line.contains("update") || !line["update"].is_number()) continue;
-    if (std::find(order.begin(), order.end(), stage) == order.end()) order.push_back(stage);
-    const double update = line["update"].get<double>();
-    for (const auto& [key, value] : line.items()) {
-      if (key.rfind(prefix, 0) != 0 || !value.is_number()) continue;
-      io::Series& s = stages[stage][key.substr(prefix.size()) + (kind == "step" ? " (steps)" : "")];
-      if (!s.x.empty() && update <= s.x.back()) {  // a second training under the same name (equal-compute control): a new line
-        s.x.push_back(update);
-        s.y.push_back(std::nan(""));
-      }
-      s.x.push_back(update);
-      s.y.push_back(value.get<double>());
-    }
-  }
-  std::vector<io::Chart> charts;
-  for (const std::string& stage : order) {
-    io::Chart loss, rate;
-    loss.title = stage + ": loss and validation";
-    rate.title = stage + ": learning rate and gradient norm";
-    for (io::Chart* c : {&loss, &rate}) c->x.label = "update", c->y.log = true;
-    for (auto& [key, series] : stages[stage]) {
-      series.name = key;
-      series.markers = series.x.size() < 30;
-      if (key == "val_score") continue;  // one of the other validation numbers once more
-      if (key.rfind("loss", 0) == 0 || key.rfind("val_", 0) == 0) loss.series.push_back(series);
-      if (key.rfind("lr", 0) == 0 || key.rfind("grad_norm", 0) == 0) rate.series.push_back(series);
-    }
-    charts.push_back(std::move(loss));
-    charts.push_back(std::move(rate));
-  }
-  if (charts.empty()) return {};
-  io::make_directories(folder);
-  return {write(folder, "training.svg", io::render_charts(charts, 2))};
 }
 
 }  // namespace ups::run

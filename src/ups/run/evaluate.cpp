@@ -195,11 +195,29 @@ class SetEvaluator {
       file_->write((rollout ? "rollout/" : "one_step/") + model.name, first, n, model.stochastic ? members : 0, layout_.frames,
                    layout_.channels, prediction_);
     }
-    const bool shown = !model.stochastic && model.name != "climatology" && rollout == !info_.steady;
-    if (first == 0 && shown) {
-      const auto sample = static_cast<std::ptrdiff_t>(layout_.sample());
-      scores_.pictures.push_back({model.name, rollout, {truth_.begin(), truth_.begin() + sample},
-                                  {prediction_.begin(), prediction_.begin() + sample}});
+    const bool shown = first == 0 && model.name != "climatology" && rollout == !info_.steady;
+    if (model.stochastic && members >= 2) {
+      summarise(model.name, first, n, rollout, shown);
+    } else if (shown && !model.stochastic) {
+      scores_.pictures.push_back({model.name, rollout, first_sample(truth_), first_sample(prediction_), {}});
+    }
+  }
+
+  std::vector<float> first_sample(const std::vector<float>& all) const {
+    return {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(layout_.sample())};
+  }
+
+  // Mean, spread and quantiles of the members in prediction_, one trajectory at a time: memory does not grow with the chunk.
+  void summarise(const std::string& name, int64_t first, int64_t n, bool rollout, bool shown) {
+    const size_t size = static_cast<size_t>(in_.ensemble) * layout_.sample();
+    for (int64_t b = 0; b < (file_ != nullptr ? n : shown ? 1 : 0); ++b) {
+      const auto s = metrics::summarise_cells(std::span<const float>(prediction_).subspan(static_cast<size_t>(b) * size, size), in_.ensemble);
+      if (shown && b == 0) scores_.pictures.push_back({name, rollout, first_sample(truth_), s.mean, s.std});
+      if (file_ == nullptr) continue;
+      const std::string group = std::string("ensemble/") + (rollout ? "rollout/" : "one_step/") + name;
+      for (const auto& [object, values] : {std::pair{"/mean", &s.mean}, {"/std", &s.std}, {"/q05", &s.q05}, {"/q95", &s.q95}}) {
+        file_->write(group + object, first + b, 1, 0, layout_.frames, layout_.channels, *values);
+      }
     }
   }
 

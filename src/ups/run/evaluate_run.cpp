@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -16,6 +17,7 @@
 #include "ups/run/latent_space.h"
 #include "ups/run/predictions.h"
 #include "ups/run/stage_factory.h"
+#include "ups/run/ttc.h"
 #include "ups/run/verdict.h"
 
 namespace ups::run {
@@ -38,6 +40,36 @@ std::vector<std::pair<std::string, double>> conditions(const std::vector<std::st
   return out;
 }
 
+// Test-time compute for the rows of a time-dependent set; null when it is off, or the rows that it needs are not there.
+std::shared_ptr<TtcSearch> make_search(const RunConfig& c, stages::FieldSpace& space, const std::vector<EvalModel>& models, int64_t first_step) {
+  if (!c.ttc.enabled) return nullptr;
+  const auto row = [&](std::string_view name) {
+    return std::find_if(models.begin(), models.end(), [&](const EvalModel& m) { return m.name == name; });
+  };
+  const auto first = row(c.ttc.first);
+  auto sampler = row("corrector_sample");
+  if (sampler == models.end()) sampler = row("student_1step");
+  if (first == models.end() || sampler == models.end()) {
+    log::notice_once("ttc is left out: it needs a trained diff_residual (and operator.context 1)");
+    return nullptr;
+  }
+  auto parameters = [&data = *space.whole](int64_t trajectory) { return data.params(trajectory); };
+  const data::SetInfo& info = space.whole->info();
+  TtcReward reward = physical_reward(c.ttc.reward, info, parameters);
+  if (!reward.residual && c.ttc.residual_threshold)
+    throw usage_error("ttc.residual_threshold", "the residual of the set " + info.name + " is not known",
+                      "leave it out; known are periodic advection1d, burgers1d and ks1d with their parameters");
+  return std::make_shared<TtcSearch>(c.ttc, *first, *sampler, std::move(reward), info, first_step);
+}
+
+// The ttc block with --ttc laid over it.
+TtcOptions ttc_options(const LoadedConfig& loaded, const std::vector<std::string>& values) {
+  Overrides overrides;
+  overrides.sets.emplace_back("ttc.enabled=true");
+  for (const auto& text : values) overrides.sets.push_back("ttc." + text);
+  return load_run_config_text(loaded.yaml(), "the run's configuration", overrides).config.ttc;
+}
+
 }  // namespace
 
 void evaluate_session(Session& session, const EvalArgs& args) {
@@ -49,7 +81,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   if (!args.save_predictions.empty()) predictions = std::make_unique<PredictionsFile>(args.save_predictions);
   std::vector<SetScores> sets;
   std::optional<LatentFloor> floor;
-  const auto score = [&](stages::FieldSpace& space, const std::vector<EvalModel>& models, int64_t initial_step) {
+  const auto score = [&](stages::FieldSpace& space, std::vector<EvalModel> models, int64_t initial_step) {
     if (models.empty()) return;
     EvalInput input{*space.whole};
     input.split = split_of(args.split);
@@ -61,7 +93,13 @@ void evaluate_session(Session& session, const EvalArgs& args) {
     input.memory_budget = space.dataset->bytes_resident() > 0 ? input.memory_budget : input.memory_budget / 2;
     input.exact_pdebench = args.metrics == "pdebench-exact";
     input.warm_start_iterations = c.stages.steady_prior.warm_start_iters;
+    const auto search = space.whole->info().steady ? nullptr : make_search(c, space, models, input.initial_step);
+    if (search) {
+      if (!c.ttc.margin) search->set_margin(fit_margin(input.data, input.initial_step, *search, input.batch));
+      for (EvalModel& m : ttc_models(search)) models.push_back(std::move(m));
+    }
     sets.push_back(evaluate_set(input, models, predictions.get()));
+    if (search) sets.back().ttc = judge_ttc(input.data, sets.back(), *search, input.batch);
   };
   const auto trained = [&](const char* key) {
     if (!session.store.last_step(key)) return false;
@@ -104,7 +142,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
   io::write_text_atomic(prefix + ".config.yaml", session.loaded.yaml());
   std::string report = table_text(rows);
   if (floor) report += "\n" + floor->text();
-  for (const auto& line : verdict(rows)) report += "\n" + line;
+  for (const auto& line : verdict(sets)) report += "\n" + line;
   io::write_text_atomic(prefix + ".txt", report + "\n");
   log::info("\n" + report);
   log::info("written: " + files[0] + ", " + files[1]);
@@ -124,6 +162,7 @@ void evaluate_session(Session& session, const EvalArgs& args) {
 int run_evaluation(const EvalArgs& args, const std::string& command_line) {
   if (args.run.empty()) throw usage_error("--run", "is missing", "give the run directory that ups-train printed");
   Session session = open_run(args.run, command_line, args.threads, args.device);
+  if (!args.ttc.empty()) session.loaded.config.ttc = ttc_options(session.loaded, args.ttc);
   evaluate_session(session, args);
   return 0;
 }

@@ -13,12 +13,13 @@
 #include "ups/metrics/ensemble.h"
 #include "ups/metrics/field_scores.h"
 #include "ups/metrics/pdebench.h"
+#include "ups/run/ttc_report.h"
 #include "ups/run/warm_start.h"
 
 namespace ups::run {
 
 // One row of the table. Known names get sentences in the verdict: operator, operator_equal_compute, corrector_mean,
-// corrector_sample, student_1step, student_2step, steady_prior, steady_prior_sample.
+// corrector_sample, student_1step, student_2step, ttc, ttc_control_mean, steady_prior, steady_prior_sample.
 struct EvalModel {
   // in: [B, context, C, cells] physical, oldest frame first, empty for steady sets; coeff: [B, Cc, cells] physical, empty when the set has none;
   // trajectory: [B] indices into the data set (PDE parameters, keyed noise); step: index of the frame to predict (0 for
@@ -69,7 +70,8 @@ struct ModelScores {
 struct SampleFields {
   std::string model;
   bool rollout = false;
-  std::vector<float> truth, prediction;  // [T, C, cells] of the first trajectory
+  std::vector<float> truth, prediction;  // [T, C, cells] of the first trajectory; stochastic models: the ensemble mean
+  std::vector<float> spread;             // [T, C, cells] standard deviation over the members; empty for deterministic models
 };
 
 struct SetScores {
@@ -81,7 +83,8 @@ struct SetScores {
   std::vector<int64_t> trajectories;
   std::vector<int64_t> conserved;        // channels that count in crmse and drift
   std::vector<ModelScores> models;       // persistence, climatology, then the models in the given order
-  std::vector<SampleFields> pictures;    // one per deterministic model that was given, plus persistence
+  std::vector<SampleFields> pictures;    // one per model that was given (stochastic: from two members on), plus persistence
+  std::optional<TtcReport> ttc;
   const ModelScores* find(const std::string& name) const;
 };
 

@@ -50,7 +50,8 @@ PredictionsFile::PredictionsFile(const std::string& path) : impl_(std::make_uniq
     impl_->file = std::make_unique<io::H5Writer>(impl_->temporary.string());
     impl_->file->attribute("/", "layout",
                            std::string("SET/truth, SET/rollout/MODEL, SET/one_step/MODEL: [N, T, C, X(, Y)] float32; stochastic "
-                                       "models [N, M, T, C, X(, Y)]; SET/context: [N, 1, C, X(, Y)], the last input frame "
+                                       "models [N, M, T, C, X(, Y)] and, for M >= 2, SET/ensemble/rollout/MODEL, "
+                                       "SET/ensemble/one_step/MODEL with mean, std, q05, q95: [N, T, C, X(, Y)]; SET/context: [N, 1, C, X(, Y)], the last input frame "
                                        "(steady sets: the coefficients); SET/time: [T]; SET/sample: [N] trajectory indices; "
                                        "steady sets have T = 1 and no rollout"));
     impl_->file->attribute("/", "layout_version", int64_t{1});

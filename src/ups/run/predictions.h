@@ -1,7 +1,7 @@
 // The predictions file (HDF5): what an independent program needs to recompute the table.
 //   /SET/truth [N, T, C, X..], /SET/context [N, 1, C, X..] (last input frame; steady sets: the coefficients),
 //   /SET/rollout/MODEL, /SET/one_step/MODEL [N, T, C, X..], stochastic models [N, M, T, C, X..], all fp32; T = 1 and no rollout
-//   group for steady sets; /SET/time [T], /SET/sample [N] trajectory indices; root attribute layout.
+//   group for steady sets; /SET/ensemble/{rollout,one_step}/MODEL/{mean,std,q05,q95} [N, T, C, X..] of stochastic models (M >= 2); /SET/time [T], /SET/sample [N] trajectory indices; root attribute layout.
 #pragma once
 #include <cstdint>
 #include <memory>

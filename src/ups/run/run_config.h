@@ -10,6 +10,7 @@
 #include "ups/models/options.h"
 #include "ups/optim/options.h"
 #include "ups/run/run_options.h"
+#include "ups/run/ttc_options.h"
 #include "ups/stages/options.h"
 #include "ups/train/options.h"
 #include "ups/train/stage_settings.h"
@@ -57,7 +58,7 @@ struct RunConfig {
     v("checkpoint", s.checkpoint, {.doc = "checkpoints and exports"});
     v("logging", s.logging, {.doc = "logs and trackers"});
     v("evaluation", s.evaluation, {.doc = "scoring after --stage all"});
-    v("ttc", s.ttc, {.doc = "test-time compute (comes later)"});
+    v("ttc", s.ttc, {.doc = "test-time compute: ups-eval chooses among candidate steps"});
     v("notes", s.notes, {.doc = "free-form text or block, kept with the run", .free_form = true});
     ForeignBlocks::fields(s.foreign, v);
   }

@@ -92,7 +92,7 @@ bool is_resumable(const std::string& path) {
                                               "data.memory_budget",
                                               "data.cache"};
   if (whole.count(path) > 0) return true;
-  for (const char* prefix : {"logging.", "checkpoint.", "evaluation.", "run.", "notes"}) {
+  for (const char* prefix : {"logging.", "checkpoint.", "evaluation.", "ttc.", "run.", "notes"}) {
     if (starts_with(path, prefix)) return true;
   }
   return starts_with(path, "stages.") && (ends_with(path, ".epochs") || ends_with(path, ".patience")) &&

@@ -81,6 +81,14 @@ std::string as_samples(const TableRow& row, const TableRow& op) {
                      spread < 0.8 ? "too narrow" : spread > 1.25 ? "too wide" : "calibrated");
 }
 
+// Does the 90 % interval of the ensemble hold 90 % of the truth? Fields are correlated, so a few points more or less mean nothing.
+void add_coverage(const TableRow& row, std::vector<std::string>& out) {
+  if (!std::isfinite(row.at("fair_crps"))) return;
+  const double share = row.at("coverage90");
+  out.push_back(fmt::format("{}: {}: its 90 % interval covers {:.0f} %: {}.", row.set, row.model, 100 * share,
+                            share < 0.85 ? "too narrow" : share > 0.95 ? "too wide" : "calibrated"));
+}
+
 }  // namespace
 
 std::vector<std::string> verdict(const std::vector<TableRow>& rows) {
@@ -92,13 +100,18 @@ std::vector<std::string> verdict(const std::vector<TableRow>& rows) {
         op != nullptr && (row.model.rfind("corrector", 0) == 0 || row.model.rfind("student", 0) == 0 || row.model.rfind("ttc", 0) == 0);
     if (!builds_on_operator) {
       out.push_back(against_baselines(row, find(rows, row.set, "persistence"), find(rows, row.set, "climatology")));
+      add_coverage(row, out);
       continue;
     }
     out.push_back(compare(row, *op, "the operator alone"));
     if (const TableRow* control = find(rows, row.set, "operator_equal_compute")) {
       out.push_back(compare(row, *control, "the operator trained for the summed compute"));
     }
+    if (const TableRow* control = find(rows, row.set, "ttc_control_mean"); row.model == "ttc" && control != nullptr) {
+      out.push_back(compare(row, *control, "its control, the mean of as many candidates"));
+    }
     if (const std::string s = as_samples(row, *op); !s.empty()) out.push_back(s);
+    add_coverage(row, out);
     const TableRow* teacher = find(rows, row.set, "corrector_sample");
     if (row.model.rfind("student", 0) == 0 && teacher != nullptr) {
       const double gain = op->at("one_step_mae") - teacher->at("one_step_crps");
@@ -111,6 +124,15 @@ std::vector<std::string> verdict(const std::vector<TableRow>& rows) {
         out.push_back(fmt::format("{}: {}: the sampler it was distilled from has no CRPS gain to keep.", row.set, row.model));
       }
     }
+  }
+  return out;
+}
+
+std::vector<std::string> verdict(const std::vector<SetScores>& sets) {
+  std::vector<std::string> out = verdict(make_table(sets));
+  for (const SetScores& s : sets) {
+    if (!s.ttc) continue;
+    for (std::string& line : ttc_sentences(s.info.name, *s.ttc)) out.push_back(std::move(line));
   }
   return out;
 }

@@ -8,5 +8,7 @@
 namespace ups::run {
 
 std::vector<std::string> verdict(const std::vector<TableRow>& rows);
+// The same, and what no row holds: the report of test-time compute.
+std::vector<std::string> verdict(const std::vector<SetScores>& sets);
 
 }  // namespace ups::run

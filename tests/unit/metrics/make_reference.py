@@ -144,13 +144,17 @@ def ensemble_case(n, m, frames, channels, cells, t95):
 
     s, err = np.sqrt(var.mean(3)), np.sqrt(((mean - y) ** 2).mean(3))
     rho = [[np.corrcoef(rank(s[:, t, c]), rank(err[:, t, c]))[0, 1] for c in range(channels)] for t in range(frames)]
-    ranks = (x < y[:, None]).sum(1) + (x == y[:, None]).sum(1) // 2
-    f = np.bincount(ranks.ravel(), minlength=m + 1) / y.size
+    below, equal = (x < y[:, None]).sum(1), (x == y[:, None]).sum(1)
+    f = np.array([(((below <= k) & (k <= below + equal)) / (1 + equal)).sum() for k in range(m + 1)]) / y.size
+    coverage = [[(m + 1 - 2 * k) / (m + 1), f[k:m + 1 - k].sum()] for k in range(m // 2, 0, -1)]
+    quantiles = np.quantile(x, [0.05, 0.3, 0.95], axis=1, method="weibull")
     inside = np.abs(y - mean) <= t95 * np.sqrt(var * (1 + 1 / m))
     return {"n": n, "m": m, "frames": frames, "channels": channels, "grid": [cells], "truth": y.ravel().tolist(),
             "members": x.ravel().tolist(),
             "expected": {"crps": crps.ravel().tolist(), "spread": spread.ravel().tolist(), "spread_skill": ratio.ravel().tolist(),
                          "spearman": np.array(rho).ravel().tolist(), "rank_histogram": f.tolist(),
+                         "coverage": coverage, "mean": mean.ravel().tolist(), "std": np.sqrt(var).ravel().tolist(),
+                         "q05": quantiles[0].ravel().tolist(), "q30": quantiles[1].ravel().tolist(), "q95": quantiles[2].ravel().tolist(),
                          "rank_chi2": float(np.sum((f - 1 / (m + 1)) ** 2 * (m + 1))), "coverage90": float(inside.mean())}}
 
 

@@ -1,6 +1,9 @@
 // Every metric against values that an independent NumPy program computed (make_reference.py), and identities.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "test_common.h"
@@ -104,7 +107,64 @@ TEST_CASE("ensemble scores equal NumPy's", "[metrics]") {
     check_vector(r.rank_histogram, expected["rank_histogram"], "rank_histogram");
     CHECK(r.rank_chi2 == near(expected["rank_chi2"]));
     CHECK(r.coverage90 == near(expected["coverage90"]));
+    REQUIRE(r.coverage.size() == expected["coverage"].size());
+    for (size_t i = 0; i < r.coverage.size(); ++i) {
+      CHECK(r.coverage[i].nominal == near(expected["coverage"][i][0]));
+      CHECK(r.coverage[i].actual == near(expected["coverage"][i][1]));
+    }
   }
+}
+
+TEST_CASE("summaries of cells equal NumPy's; one bad member spoils its cell only", "[metrics]") {
+  for (const auto& [name, j] : reference()["ensembles"].items()) {
+    INFO(name);
+    auto x = j["members"].get<std::vector<float>>();
+    const json& expected = j["expected"];
+    const size_t n = j["n"], m = j["m"], one = x.size() / n, cells = one / m;
+    const auto rows = [&](const char* key, size_t b) {
+      const auto all = expected[key].get<std::vector<double>>();
+      return std::vector<double>(all.begin() + static_cast<std::ptrdiff_t>(b * cells), all.begin() + static_cast<std::ptrdiff_t>((b + 1) * cells));
+    };
+    for (size_t b = 0; b < n; ++b) {
+      const CellSummary s = summarise_cells(std::span(x).subspan(b * one, one), static_cast<int64_t>(m));
+      for (const auto& [key, values] : std::map<std::string, std::vector<float>>{{"mean", s.mean}, {"std", s.std}, {"q05", s.q05}, {"q95", s.q95}}) {
+        INFO(key);
+        const auto wanted = rows(key.c_str(), b);
+        for (size_t i = 0; i < cells; ++i) CHECK(static_cast<double>(values[i]) == Approx(wanted[i]).epsilon(1e-6).margin(1e-6));
+      }
+      std::vector<double> first;
+      for (size_t k = 0; k < m; ++k) first.push_back(x[b * one + k * cells]);
+      std::sort(first.begin(), first.end());
+      CHECK(ensemble_quantile(first, 0.3) == near(rows("q30", b)[0]));
+    }
+    x[cells + 3] = std::numeric_limits<float>::infinity();
+    const CellSummary s = summarise_cells(std::span(x).first(one), static_cast<int64_t>(m));
+    for (const auto* v : {&s.mean, &s.std, &s.q05, &s.q95}) {
+      CHECK(std::isnan((*v)[3]));
+      CHECK(std::isfinite((*v)[2]));
+    }
+  }
+}
+
+TEST_CASE("a truth that the members equal shares its rank evenly; exchangeable members cover what they promise", "[metrics]") {
+  const Layout point{1, 1, {1}, {}};
+  EnsembleScores tied(point, 3);
+  std::vector<double> mean(1);
+  tied.add(1, std::vector<float>{2}, std::vector<float>{2, 2, 5}, mean);
+  check_vector(tied.result().rank_histogram, {1.0 / 3, 1.0 / 3, 1.0 / 3, 0.0}, "ties");
+  const Layout many{1, 1, {20000}, {}};
+  ups::RandomStream random(5);
+  std::vector<float> y(20000), x(20000 * 9);
+  for (auto* v : {&y, &x}) {
+    for (float& value : *v) value = static_cast<float>(std::exp(random.normal()));
+  }
+  EnsembleScores scores(many, 9);
+  mean.resize(20000);
+  scores.add(1, y, x, mean);
+  const EnsembleResult r = scores.result();
+  REQUIRE(r.coverage.size() == 4);
+  CHECK(r.coverage.back().nominal == near(0.8));
+  for (const Coverage& c : r.coverage) CHECK(c.actual == Approx(c.nominal).margin(0.01));
 }
 
 TEST_CASE("Darcy residual and PCG errors equal a dense solver's", "[metrics]") {

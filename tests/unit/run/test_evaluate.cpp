@@ -68,6 +68,17 @@ EvalModel scaled_solution(test::TinyDarcy& data, const std::string& name, double
   return m;
 }
 
+EvalModel scattered_solution(test::TinyDarcy& data) {
+  EvalModel m = scaled_solution(data, "steady_prior_sample", 1);
+  m.stochastic = true;
+  m.predict = [exact = m.predict](std::span<const float> in, std::span<const float> coeff, std::span<const int64_t> trajectory,
+                                  int64_t step, int64_t member, std::span<float> out) {
+    exact(in, coeff, trajectory, step, member, out);
+    for (float& v : out) v *= 1 + 0.01F * static_cast<float>(member);
+  };
+  return m;
+}
+
 std::vector<EvalModel> wave_models() {
   return {shift_model("operator", 0.99), shift_model("corrector_mean", 0.999), shift_model("corrector_sample", 1, kNoise)};
 }
@@ -360,6 +371,11 @@ TEST_CASE("evaluation.json, CSV, predictions and the independent recomputation",
   CHECK(j["per_time"]["waves"]["operator"]["rollout"]["nrmse"][5][1].get<double>() == Approx(1 - std::pow(0.99, 6)).epsilon(1e-4));
   CHECK(j["per_channel"]["waves"]["operator"]["one_step"]["rmse"].size() == 2);
   CHECK(j["cost"]["waves"]["corrector_sample"]["nfe"] == 8);
+  const auto& calibration = j["details"]["waves"]["corrector_sample"]["one_step"];
+  CHECK(calibration["rank_histogram"].size() == 9);
+  REQUIRE(calibration["coverage"].size() == 4);
+  CHECK(calibration["coverage"][3]["nominal"].get<double>() == Approx(7.0 / 9));
+  CHECK(calibration["coverage"][3]["actual"].get<double>() > 0.95);  // noise around an exact step: wider than its errors
 
   std::ifstream csv(prefix + ".csv");
   std::string line;
@@ -372,6 +388,10 @@ TEST_CASE("evaluation.json, CSV, predictions and the independent recomputation",
     CHECK(file->dataset("/waves/truth")->info().shape == std::vector<int64_t>{6, 6, 2, 32});
     CHECK(file->dataset("/waves/context")->info().shape == std::vector<int64_t>{6, 1, 2, 32});
     CHECK(file->dataset("/waves/rollout/corrector_sample")->info().shape == std::vector<int64_t>{6, 8, 6, 2, 32});
+    for (const std::string summary : {"mean", "std", "q05", "q95"}) {
+      CHECK(file->dataset("/waves/ensemble/rollout/corrector_sample/" + summary)->info().shape == std::vector<int64_t>{6, 6, 2, 32});
+      CHECK(file->dataset("/waves/ensemble/one_step/corrector_sample/" + summary)->info().shape == std::vector<int64_t>{6, 6, 2, 32});
+    }
     CHECK(file->dataset("/waves/sample")->read_all() == std::vector<double>{14, 15, 16, 17, 18, 19});
     CHECK(file->dataset("/darcy2d/one_step/steady_prior")->info().shape == std::vector<int64_t>{6, 1, 1, 6, 8});
     CHECK(file->dataset("/darcy2d/context")->info().shape == std::vector<int64_t>{6, 1, 1, 6, 8});
@@ -402,9 +422,10 @@ TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
   auto models = wave_models();
   models.push_back(shift_model("blown_up", 1e20));  // not finite from the third frame on
   const std::vector<SetScores> sets = {evaluate_set(wave_input(waves), models),
-                                       evaluate_set(EvalInput{darcy}, {scaled_solution(darcy, "steady_prior", 1.05)})};
+                                       evaluate_set(EvalInput{darcy}, {scaled_solution(darcy, "steady_prior", 1.05), scattered_solution(darcy)})};
   const auto paths = write_eval_plots(out, sets);
-  REQUIRE(paths == std::vector<std::string>{out + "/errors_waves.svg", out + "/fields_waves.svg", out + "/fields_darcy2d.svg"});
+  REQUIRE(paths == std::vector<std::string>{out + "/errors_waves.svg", out + "/calibration_waves.svg", out + "/fields_waves.svg", out + "/spread_waves.svg",
+                                            out + "/calibration_darcy2d.svg", out + "/fields_darcy2d.svg", out + "/spread_darcy2d.svg"});
   std::ofstream(log) << R"({"kind":"epoch","stage":"operator","operator/loss":1.0,"operator/epoch":0,"operator/lr":1e-3,"operator/val_nrmse":0.5,"update":10})" << "\n"
                      << R"({"kind":"step","stage":"operator","operator/loss":1.0,"update":15})" << "\n"
                      << R"({"kind":"epoch","stage":"operator","operator/loss":0.5,"operator/epoch":1,"operator/lr":1e-4,"operator/val_nrmse":null,"update":20})" << "\n"
@@ -415,7 +436,9 @@ TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
     std::ifstream in(path);
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
-  for (const auto& path : {paths[0], paths[1], paths[2], training[0]}) {
+  auto all = paths;
+  all.push_back(training[0]);
+  for (const auto& path : all) {
     const std::string svg = text(path);
     INFO(path);
     CHECK(svg.find("</svg>") != std::string::npos);
@@ -424,7 +447,13 @@ TEST_CASE("pictures: error growth, fields and training curves", "[eval]") {
     CHECK(svg.find("inf,") == std::string::npos);
   }
   CHECK(text(paths[0]).find("persistence") != std::string::npos);
-  CHECK(text(paths[1]).find("corrector_mean - truth") != std::string::npos);
+  CHECK(text(paths[1]).find("waves, one step: coverage of central intervals") != std::string::npos);
+  CHECK(text(paths[1]).find("corrector_sample") != std::string::npos);
+  CHECK(text(paths[1]).find("corrector_mean") == std::string::npos);  // only ensembles have ranks
+  CHECK(text(paths[2]).find("corrector_mean - truth") != std::string::npos);
+  CHECK(text(paths[2]).find("corrector_sample") == std::string::npos);
+  CHECK(text(paths[3]).find("corrector_sample") != std::string::npos);
+  CHECK(text(paths[3]).find("|mean - truth|") != std::string::npos);
   CHECK(text(training[0]).find("operator: loss and validation") != std::string::npos);
   CHECK(text(training[0]).find("val_nrmse") != std::string::npos);
   CHECK(text(training[0]).find("loss (steps)") != std::string::npos);
@@ -455,6 +484,7 @@ TEST_CASE("the verdict says what helped and what did not", "[eval]") {
   CHECK(contains(good, "waves: operator: helps: one-step nRMSE 0.01 is"));
   CHECK(contains(good, "corrector_mean: helps against the operator alone: lowers one-step nRMSE by 90 %"));
   CHECK(contains(good, "corrector_mean: does not help (worse) against the operator trained for the summed compute"));
+  CHECK(contains(good, "waves: corrector_sample: its 90 % interval covers 100 %: too wide."));
   CHECK(contains(good, "corrector_sample: fair CRPS over the operator's mean absolute error: "));
   models = {shift_model("operator", 0.5), shift_model("corrector_mean", 0.5)};
   const auto bad = verdict(make_table({evaluate_set(wave_input(data), models)}));
