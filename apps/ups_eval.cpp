@@ -3,6 +3,7 @@
 
 #include "ups/config/cli.h"
 #include "ups/run/compare.h"
+#include "ups/run/distill_report.h"
 #include "ups/run/eval_cli.h"
 #include "ups/run/evaluate_run.h"
 #include "ups/run/paths.h"
@@ -19,10 +20,14 @@ int main(int argc, char** argv) {
   ups::run::PathsArgs paths;
   CLI::App* const paths_verb = app.add_subcommand("paths", "What each path of a trained operator contributes, and its error with that path left out");
   ups::run::add_paths_options(*paths_verb, paths);
+  ups::run::DistillReportArgs distill;
+  CLI::App* const distill_verb = app.add_subcommand("distill", "What a few-step student kept of its teacher: path, CRPS, spread and cost with the same noise");
+  ups::run::add_distill_options(*distill_verb, distill);
   std::string command = "ups-eval";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
   return ups::config::run_main("ups-eval", argc, argv, app, flags, [&] {
     if (paths_verb->parsed()) return ups::run::run_paths(paths, command);
+    if (distill_verb->parsed()) return ups::run::run_distill_report(distill, command);
     if (!verb->parsed()) return ups::run::run_evaluation(args, command);
     const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
     return ups::run::run_compare(compare, programs);

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #define UPS_TEST_WITH_TORCH
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -9,6 +10,8 @@
 #include "test_common.h"
 #include "ups/core/error.h"
 #include "ups/io/torch_file.h"
+#include "ups/run/distill_report.h"
+#include "ups/run/evaluate_run.h"
 #include "ups/run/pipeline.h"
 #include "ups/train/checkpoint.h"
 #include "ups/train/run_state.h"
@@ -81,7 +84,7 @@ TEST_CASE("the whole pipeline trains, evaluates and exports", "[pipeline]") {
     CHECK(row["one_step_nrmse"].is_number());
   }
   for (const char* row : {"advection1d/persistence", "advection1d/climatology", "advection1d/operator", "advection1d/corrector_mean",
-                          "advection1d/corrector_sample", "advection1d/student_1step", "darcy2d/climatology", "darcy2d/steady_prior"})
+                          "advection1d/corrector_sample", "advection1d/student_1step", "advection1d/student_2step", "darcy2d/climatology", "darcy2d/steady_prior"})
     CHECK(rows.count(row) == 1);
 }
 
@@ -177,6 +180,77 @@ TEST_CASE("rollout modes of the operator train and resume", "[pipeline]") {
     CHECK(test::train("operator", broken, sets, true) == 0);
     CHECK(test::newest_files(straight, "operator") == test::newest_files(broken, "operator"));
   }
+}
+
+// Interrupted and resumed equals straight, and the exported weights are the trained ones.
+void check_resumed(const std::string& stage, const std::vector<std::string>& sets, const fs::path& straight) {
+  const fs::path broken = prepared(stage);
+  CHECK(test::train(stage, straight, sets) == 0);
+  CHECK(test::train(stage, broken, sets, false, "3u") == 0);
+  CHECK(test::train(stage, broken, sets, true) == 0);
+  CHECK(test::newest_files(straight, stage) == test::newest_files(broken, stage));
+  CHECK(fs::exists(straight / "checkpoints/diffusion_residual_ema.pt"));
+}
+
+std::set<std::string> scored_rows(const fs::path& run) {
+  run::EvalArgs eval;
+  eval.run = run.string();
+  eval.plots = false;
+  REQUIRE(run::run_evaluation(eval, "test") == 0);
+  std::ifstream in(run / "eval/evaluation.json");
+  std::set<std::string> rows;
+  const auto report = nlohmann::json::parse(in);
+  for (const auto& row : report["table"]) {
+    rows.insert(row["model"].get<std::string>() + ":" + std::to_string(row["nfe"].get<int64_t>()));
+    CHECK(row["one_step_nrmse"].is_number());
+  }
+  return rows;
+}
+
+TEST_CASE("every objective of the corrector trains, resumes, and is scored with its own sampler", "[pipeline]") {
+  const std::map<std::string, int> evaluations{{"edm", 3}, {"refiner", 5}, {"crps", 2}};  // with the operator's; euler:2
+  for (const auto& [objective, count] : evaluations) {
+    INFO(objective);
+    const fs::path run = prepared("diff_residual");
+    check_resumed("diff_residual", {"diffusion.objective=" + objective}, run);
+    const auto rows = scored_rows(run);
+    CHECK(rows.count("corrector_mean:2") == 1);
+    CHECK(rows.count("corrector_sample:" + std::to_string(count)) == 1);
+  }
+  const fs::path samples_only = prepared("diff_residual");
+  CHECK(test::train("diff_residual", samples_only, {"diffusion.objective=crps", "diffusion.null_token_share=0"}) == 0);
+  CHECK(scored_rows(samples_only).count("corrector_mean:2") == 0);
+}
+
+TEST_CASE("every objective of the distillation trains and resumes, and its report reads what it left", "[pipeline]") {
+  for (const std::string objective : {"cd", "direct"}) {
+    INFO(objective);
+    const fs::path run = prepared("consistency_distill");
+    check_resumed("consistency_distill", {"stages.consistency_distill.objective=" + objective}, run);
+    const auto rows = scored_rows(run);
+    CHECK(rows.count("student_1step:2") == 1);
+    CHECK(rows.count("student_2step:3") == (objective == "cd" ? 1 : 0));
+  }
+  const fs::path edm = prepared("diff_residual");
+  for (const char* stage : {"diff_residual", "consistency_distill"}) CHECK(test::train(stage, edm, {"diffusion.objective=edm"}) == 0);
+  run::DistillReportArgs args;
+  args.run = edm.string();
+  args.members = 2;
+  args.windows = 1;
+  REQUIRE(run::run_distill_report(args, "test") == 0);
+  std::ifstream in(edm / "eval/distill.json");
+  const auto report = nlohmann::json::parse(in);
+  REQUIRE(report["rows"].size() == 9);
+  CHECK(report["rows"][0]["path_error"] == 0.0);
+  CHECK(report["rows"][0]["nfe"] == 127);
+  CHECK(report["rows"][8]["sampler"] == "student 4");
+  for (const auto& row : report["rows"]) CHECK(row["fair_crps"].is_number());
+}
+
+TEST_CASE("a corrector without an ODE is not distilled", "[pipeline]") {
+  const fs::path run = prepared("consistency_distill");
+  CHECK_THROWS_AS(test::train("consistency_distill", run, {"diffusion.objective=crps"}), Error);
+  CHECK_THROWS_AS(test::train("consistency_distill", run, {"stages.diff_residual.objective=refiner"}), Error);
 }
 
 TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]") {

@@ -61,6 +61,7 @@ void Checker::run() {
   if (c_.stages.steady_prior.data) data(*c_.stages.steady_prior.data, "stages.steady_prior.data");
   context();
   latent();
+  corrector();
   pdet(c_.op.pdet, operator_pdet(c_), "operator.pdet");
   if (c_.diffusion.pdet) pdet(*c_.diffusion.pdet, diffusion_pdet(c_), "diffusion.pdet");
   if (c_.stages.steady_prior.pdet) pdet(*c_.stages.steady_prior.pdet, steady_pdet(c_), "stages.steady_prior.pdet");
@@ -171,18 +172,17 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
   }
 }
 
+void Checker::corrector() {
+  const std::string objective = stage_objective(c_, "diff_residual");
+  const bool few_evaluations = objective == "crps" || objective == "refiner";
+  if (few_evaluations && selected("consistency_distill") && c_.stages.consistency_distill.epochs.value_or(stage_ == "all" ? 0 : 1) > 0)
+    error("stages.consistency_distill", "a corrector with objective " + objective + " cannot be distilled: its samples are not the ends of an ODE",
+          objective == "crps" ? "it needs one evaluation already; set stages.consistency_distill.epochs: 0" : "use objective flow or edm, or set stages.consistency_distill.epochs: 0");
+  if (few_evaluations && changed("diffusion.sampler"))
+    notice("diffusion.sampler", "ignored: diffusion.sampler (objective " + objective + " has its own)");
+}
+
 void Checker::later_values() {
-  const auto later = [&](const std::string& path, const std::string& value, std::initializer_list<const char*> values,
-                         const std::string& instead) {
-    for (const char* v : values) {
-      if (value == v) error(path, path + " " + value + " is not available yet", "use " + instead);
-    }
-  };
-  later("diffusion.objective", c_.diffusion.objective, {"edm", "refiner", "crps"}, "flow or reference");
-  later("stages.diff_residual.objective", c_.stages.diff_residual.objective.value_or(""), {"edm", "refiner", "crps"},
-        "flow or reference");
-  later("stages.consistency_distill.objective", c_.stages.consistency_distill.objective, {"cd", "direct"},
-        "shortcut or reference");
   const auto refuse = [&](bool on, const std::string& path) {
     if (on) error(path, path + " is not supported", "set it to false and choose the value yourself");
   };
