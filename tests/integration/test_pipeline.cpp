@@ -250,6 +250,8 @@ TEST_CASE("every objective of the distillation trains and resumes, and its repor
 TEST_CASE("a corrector without an ODE is not distilled", "[pipeline]") {
   const fs::path run = prepared("consistency_distill");
   CHECK_THROWS_AS(test::train("consistency_distill", run, {"diffusion.objective=crps"}), Error);
+  CHECK_THROWS_AS(test::train("all", test::scratch() / "undistilled", {"diffusion.objective=crps"}), Error);
+  CHECK_FALSE(fs::exists(test::scratch() / "undistilled"));
   CHECK_THROWS_AS(test::train("consistency_distill", run, {"stages.diff_residual.objective=refiner"}), Error);
 }
 

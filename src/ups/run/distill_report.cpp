@@ -42,7 +42,7 @@ std::vector<Way> ways(const RunConfig& c, const models::Corrector& teacher, cons
   const Sampler own = parse_sampler(c.diffusion.sampler);
   const auto& objective = corrector_objective(c);
   const stages::ResidualSampler how{own.heun, own.steps};
-  out.push_back({"teacher " + c.diffusion.sampler, objective.evaluations(how), true, [&teacher, &objective, how](const ResidualRows& r, const NoiseOf& noise) {
+  out.push_back({"corrector_sample", objective.evaluations(how), true, [&teacher, &objective, how](const ResidualRows& r, const NoiseOf& noise) {
                    return objective.sample(teacher, r.z, r.z_op, r.condition, noise, how);
                  }, {}});
   for (int64_t steps : {1, 2, 4, 8}) from_teacher(fmt::format("teacher euler:{}", steps), {false, steps});

@@ -18,7 +18,7 @@ struct DistillReportArgs {
 };
 
 void add_distill_options(CLI::App& app, DistillReportArgs& args);
-// Rows: the teacher's ODE in 64 Heun steps, the teacher with diffusion.sampler and with 1, 2, 4, 8 Euler steps, the student with 1, 2, 4.
+// Rows: the teacher's ODE in 64 Heun steps, corrector_sample (diffusion.sampler), the teacher with 1, 2, 4, 8 Euler steps, the student with 1, 2, 4.
 // Path error: RMS distance of a sample to the end of that ODE from the same noise, in units of its samples' standard deviation (the
 // posterior's). CRPS, share of the teacher's gain over the operator alone, spread/skill: one step from true states, in units of the
 // residual's RMS, before gate and conserved channels. CPU time: of the corrector, per sample. At most stages::kValidationTrajectories

@@ -174,11 +174,7 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
 
 void Checker::corrector() {
   const std::string objective = stage_objective(c_, "diff_residual");
-  const bool few_evaluations = objective == "crps" || objective == "refiner";
-  if (few_evaluations && selected("consistency_distill") && c_.stages.consistency_distill.epochs.value_or(stage_ == "all" ? 0 : 1) > 0)
-    error("stages.consistency_distill", "a corrector with objective " + objective + " cannot be distilled: its samples are not the ends of an ODE",
-          objective == "crps" ? "it needs one evaluation already; set stages.consistency_distill.epochs: 0" : "use objective flow or edm, or set stages.consistency_distill.epochs: 0");
-  if (few_evaluations && changed("diffusion.sampler"))
+  if ((objective == "crps" || objective == "refiner") && changed("diffusion.sampler"))
     notice("diffusion.sampler", "ignored: diffusion.sampler (objective " + objective + " has its own)");
 }
 

@@ -30,14 +30,27 @@ ResidualRows CorrectorStage::rows(const train::TensorBatch& batch, const train::
   return residual_rows(setting_.space, setting_.op, *model_, setting_.options, batch, prepared);
 }
 
-at::Tensor CorrectorStage::mean_loss(const ResidualRows& r) const {
-  const at::Tensor predicted = model_->mean_residual(r.z, r.z_op, r.condition);
-  return relative_error(model_->scale() * (predicted - r.r), r.target) / setting_.operator_error;
-}
-
-at::Tensor CorrectorStage::objective_loss(const ResidualRows& r, const train::Prepared& prepared) const {
-  const at::Tensor loss = setting_.objective.loss(*model_, r, prepared);
-  return (setting_.objective.squared() ? loss * tail_weight(r) : loss).mean();
+CorrectorStage::Losses CorrectorStage::losses(const ResidualRows& all, int64_t mean, const train::Prepared& prepared) const {
+  const int64_t n = all.z.size(0);
+  const ResidualRows first = all.part(0, mean), rest = all.part(mean, n - mean);
+  const auto token = [&](double value) { return models::per_sample(first.z, value); };
+  ResidualRows seen = all;
+  at::Tensor x = at::zeros_like(first.z), tau = token(1.0), step = token(-1.0);
+  if (mean < n) {
+    const Question q = setting_.objective.ask(rest, prepared);
+    for (int64_t copy = 1; copy < q.copies; ++copy) seen = seen.followed_by(rest);
+    x = at::cat({x, q.x});
+    tau = at::cat({tau, q.tau});
+    step = at::cat({step, at::zeros_like(q.tau)});
+  }
+  const at::Tensor answer = model_->network(x, seen.z, seen.z_op, seen.condition, tau, step);
+  Losses out;
+  if (mean > 0)
+    out.mean_mode = relative_error(model_->scale() * (-answer.narrow(0, 0, mean) - first.r), first.target) / setting_.operator_error;
+  if (mean == n) return out;
+  const at::Tensor loss = setting_.objective.loss(rest, prepared, answer.narrow(0, mean, answer.size(0) - mean));
+  out.objective = (setting_.objective.squared() ? loss * tail_weight(rest) : loss).mean();
+  return out;
 }
 
 // Residuals are heavy-tailed: fast-moving states have ones many times their RMS, and their squares would drown every other row (and,
@@ -54,20 +67,17 @@ train::Prepared CorrectorStage::prepare(const train::TensorBatch& batch, const t
 }
 
 train::Loss CorrectorStage::loss_of(const train::TensorBatch& batch, const train::Prepared& prepared) {
-  const ResidualRows all = rows(batch, prepared);
-  const int64_t n = batch.size(), first = mean_rows(setting_.options.null_token_share, n);
+  const int64_t n = batch.size(), mean = mean_rows(setting_.options.null_token_share, n);
+  const Losses l = losses(rows(batch, prepared), mean, prepared);
   train::Loss out;
-  if (first > 0) {
-    const at::Tensor l = mean_loss(all.part(0, first));
-    out.parts.emplace_back("mean_mode", l.detach());
-    out.total = l * (static_cast<double>(first) / static_cast<double>(n));
-  }
-  if (first < n) {
-    const at::Tensor l = objective_loss(all.part(first, n - first), prepared);
-    out.parts.emplace_back(setting_.objective.name(), l.detach());
-    const at::Tensor share = l * (static_cast<double>(n - first) / static_cast<double>(n));
+  const auto add = [&](const std::string& name, const at::Tensor& loss, int64_t count) {
+    if (!loss.defined()) return;
+    out.parts.emplace_back(name, loss.detach());
+    const at::Tensor share = loss * (static_cast<double>(count) / static_cast<double>(n));
     out.total = out.total.defined() ? out.total + share : share;
-  }
+  };
+  add("mean_mode", l.mean_mode, mean);
+  add(setting_.objective.name(), l.objective, n - mean);
   return out;
 }
 

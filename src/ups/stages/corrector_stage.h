@@ -31,11 +31,15 @@ class CorrectorStage : public train::Stage {
   train::Validation validate() override;
 
  protected:
-  // The draws of rows() and of objective_loss() on `sample_rows` rows.
+  // The draws of rows() and of losses() with that many rows for the objective.
   void draw_rows(const train::TensorBatch& batch, uint64_t key, int64_t sample_rows, train::Prepared& out) const;
   ResidualRows rows(const train::TensorBatch& batch, const train::Prepared& prepared) const;
-  at::Tensor mean_loss(const ResidualRows& rows) const;
-  at::Tensor objective_loss(const ResidualRows& rows, const train::Prepared& prepared) const;
+  // Of the mean mode on the first `mean` rows and of the objective on the others, both from one call of the network; undefined without
+  // rows.
+  struct Losses {
+    at::Tensor mean_mode, objective;
+  };
+  Losses losses(const ResidualRows& rows, int64_t mean, const train::Prepared& prepared) const;
   at::Tensor tail_weight(const ResidualRows& rows) const;  // [B]
   std::vector<std::pair<std::string, double>> mean_scores() const;
 

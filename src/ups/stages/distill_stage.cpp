@@ -57,10 +57,10 @@ train::Loss DistillStage::loss_of(const train::TensorBatch& batch, const train::
   const auto [mean, velocity, map] = split(n);
   const auto share = [n](int64_t rows) { return static_cast<double>(rows) / static_cast<double>(n); };
   train::Loss out;
-  const at::Tensor mean_mode = mean_loss(all.part(0, mean));
-  out.parts.emplace_back("mean_mode", mean_mode.detach());
-  out.total = mean_mode * share(mean);
-  if (velocity > 0) out.total = out.total + objective_loss(all.part(mean, velocity), prepared) * share(velocity);
+  const Losses anchors = losses(all.part(0, mean + velocity), mean, prepared);
+  out.parts.emplace_back("mean_mode", anchors.mean_mode.detach());
+  out.total = anchors.mean_mode * share(mean);
+  if (velocity > 0) out.total = out.total + anchors.objective * share(velocity);
   if (map == 0) return out;
   const ResidualRows rest = all.part(n - map, map);
   const at::Tensor weight = tail_weight(rest);

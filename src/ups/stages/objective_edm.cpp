@@ -27,11 +27,12 @@ class Edm : public ResidualObjective {
 
   void draw(const at::Tensor& z, uint64_t key, train::Prepared& out) const override {
     out.tensors["noise"] = models::noise_like(z, mix_seed(key, 1));
-    out.tensors["log_sigma"] = kLogMean + kLogStd * models::noise_like(models::per_sample(z, 0), mix_seed(key, 2));
+    out.tensors["tau"] = at::sigmoid(kLogMean + kLogStd * models::noise_like(models::per_sample(z, 0), mix_seed(key, 2)));  // of log sigma
   }
 
-  at::Tensor loss(const models::Corrector& corrector, const ResidualRows& rows, const train::Prepared& prepared) const override {
-    return v_loss(corrector, rows, at::sigmoid(prepared.tensors.at("log_sigma")), prepared.tensors.at("noise"));
+  Question ask(const ResidualRows& rows, const train::Prepared& p) const override { return v_question(rows, p.tensors.at("tau"), p.tensors.at("noise")); }
+  at::Tensor loss(const ResidualRows& rows, const train::Prepared& p, const at::Tensor& answer) const override {
+    return v_loss(rows, p.tensors.at("tau"), p.tensors.at("noise"), answer);
   }
 
   // dx / d sigma = (x - D(x, sigma)) / sigma on x = r + sigma eps; the last step, to 0, is Euler's.

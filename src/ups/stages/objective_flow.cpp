@@ -16,12 +16,12 @@ class Flow : public ResidualObjective {
     out.tensors["tau_noise"] = models::noise_like(models::per_sample(z, 0), mix_seed(key, 2));
   }
 
-  at::Tensor loss(const models::Corrector& corrector, const ResidualRows& r, const train::Prepared& prepared) const override {
-    const at::Tensor noise = prepared.tensors.at("noise");
-    const at::Tensor tau = at::sigmoid(prepared.tensors.at("tau_noise"));
-    const at::Tensor t = along(tau, r.r), x = (1 - t) * r.r + t * noise;
-    const at::Tensor v = corrector.velocity(x, r.z, r.z_op, r.condition, tau, models::per_sample(r.z, 0.0));
-    return (v - (noise - r.r)).square().flatten(1).mean(1);
+  Question ask(const ResidualRows& r, const train::Prepared& prepared) const override {
+    const at::Tensor tau = at::sigmoid(prepared.tensors.at("tau_noise")), t = along(tau, r.r);
+    return {(1 - t) * r.r + t * prepared.tensors.at("noise"), tau};
+  }
+  at::Tensor loss(const ResidualRows& r, const train::Prepared& prepared, const at::Tensor& velocity) const override {
+    return (velocity - (prepared.tensors.at("noise") - r.r)).square().flatten(1).mean(1);
   }
 
   at::Tensor sample(const models::Corrector& corrector, const at::Tensor& z, const at::Tensor& z_op, const models::Condition& condition,

@@ -43,8 +43,9 @@ class Refiner : public ResidualObjective {
     out.tensors["tau"] = tau;
   }
 
-  at::Tensor loss(const models::Corrector& corrector, const ResidualRows& rows, const train::Prepared& prepared) const override {
-    return v_loss(corrector, rows, prepared.tensors.at("tau"), prepared.tensors.at("noise"));
+  Question ask(const ResidualRows& rows, const train::Prepared& p) const override { return v_question(rows, p.tensors.at("tau"), p.tensors.at("noise")); }
+  at::Tensor loss(const ResidualRows& rows, const train::Prepared& p, const at::Tensor& answer) const override {
+    return v_loss(rows, p.tensors.at("tau"), p.tensors.at("noise"), answer);
   }
 
   at::Tensor sample(const models::Corrector& corrector, const at::Tensor& z, const at::Tensor& z_op, const models::Condition& condition,

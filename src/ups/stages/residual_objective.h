@@ -22,13 +22,21 @@ struct ResidualSampler {
   int64_t steps = 8;
 };
 
+// What the network is shown to learn about the residual of some rows, `copies` times each: all rows, then all again.
+struct Question {
+  at::Tensor x, tau;  // [copies B, C, X..], [copies B]
+  int64_t copies = 1;
+};
+
 class ResidualObjective {
  public:
   virtual ~ResidualObjective() = default;
   virtual std::string name() const = 0;
-  // Every random number that loss() takes, for rows like z [B, C, X..].
+  // Every random number that ask() and loss() take, for rows like z [B, C, X..].
   virtual void draw(const at::Tensor& z, uint64_t key, train::Prepared& out) const = 0;
-  virtual at::Tensor loss(const models::Corrector& corrector, const ResidualRows& rows, const train::Prepared& prepared) const = 0;  // [B]
+  virtual Question ask(const ResidualRows& rows, const train::Prepared& prepared) const = 0;
+  // answer: models::Corrector::network of the question, with s = 0. -> [B]
+  virtual at::Tensor loss(const ResidualRows& rows, const train::Prepared& prepared, const at::Tensor& answer) const = 0;
   // A squared error: its rows are weighted against heavy tails.
   virtual bool squared() const { return true; }
   virtual at::Tensor sample(const models::Corrector& corrector, const at::Tensor& z, const at::Tensor& z_op, const models::Condition& condition,

@@ -24,6 +24,12 @@ ResidualRows ResidualRows::part(int64_t first, int64_t count) const {
   return {cut(z), cut(z_op), cut(target), cut(r), {cut(condition.dt), cut(condition.params), cut(condition.boundary), {}, {}}};
 }
 
+ResidualRows ResidualRows::followed_by(const ResidualRows& rest) const {
+  const auto both = [](const at::Tensor& a, const at::Tensor& b) { return a.defined() ? at::cat({a, b}) : a; };
+  const models::Condition &c = condition, &d = rest.condition;
+  return {both(z, rest.z), both(z_op, rest.z_op), {}, {}, {both(c.dt, d.dt), both(c.params, d.params), both(c.boundary, d.boundary), {}, {}}};
+}
+
 void draw_own_states(const CorrectorOptions& options, const train::TensorBatch& batch, uint64_t key, train::Prepared& out) {
   if (options.rollout_mix > 0 && batch.fields.size(1) > 2)
     out.tensors["own"] = models::uniform_like({batch.size()}, mix_seed(key, 7), batch.fields.options());

@@ -16,6 +16,7 @@ struct ResidualRows {
   at::Tensor z, z_op, target, r;  // [B, C, X..]
   models::Condition condition;
   ResidualRows part(int64_t first, int64_t count) const;
+  ResidualRows followed_by(const ResidualRows& rest) const;  // z, z_op and condition only: what the network sees
 };
 
 // Random numbers that residual_rows() takes from the prepared tensors.

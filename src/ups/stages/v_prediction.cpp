@@ -6,10 +6,25 @@
 
 namespace ups::stages {
 
-at::Tensor v_loss(const models::Corrector& corrector, const ResidualRows& r, const at::Tensor& tau, const at::Tensor& noise) {
+namespace {
+
+struct Mixture {
+  at::Tensor c, s;
+};
+Mixture mixture(const ResidualRows& r, const at::Tensor& tau) {
   const at::Tensor size = ((1 - tau).square() + tau.square()).sqrt();
-  const at::Tensor c = along((1 - tau) / size, r.r), s = along(tau / size, r.r);
-  const at::Tensor f = corrector.network(c * r.r + s * noise, r.z, r.z_op, r.condition, tau, models::per_sample(r.z, 0.0));
+  return {along((1 - tau) / size, r.r), along(tau / size, r.r)};
+}
+
+}  // namespace
+
+Question v_question(const ResidualRows& r, const at::Tensor& tau, const at::Tensor& noise) {
+  const auto [c, s] = mixture(r, tau);
+  return {c * r.r + s * noise, tau};
+}
+
+at::Tensor v_loss(const ResidualRows& r, const at::Tensor& tau, const at::Tensor& noise, const at::Tensor& f) {
+  const auto [c, s] = mixture(r, tau);
   return (f - (c * noise - s * r.r)).square().flatten(1).mean(1);
 }
 

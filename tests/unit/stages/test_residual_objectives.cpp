@@ -34,7 +34,9 @@ double loss_of(const std::string& objective, const models::Corrector& corrector)
   const auto rows = gaussian_rows();
   train::Prepared p;
   o.draw(rows.z, 5, p);
-  const Tensor loss = o.loss(corrector, rows, p);
+  const stages::Question q = o.ask(rows, p);
+  REQUIRE(q.x.size(0) == q.copies * kRows);
+  const Tensor z = rows.z.repeat({q.copies, 1, 1}), loss = o.loss(rows, p, corrector.network(q.x, z, z, {}, q.tau, at::zeros_like(q.tau)));
   CHECK(loss.sizes() == at::IntArrayRef{kRows});
   return loss.mean().item<double>();
 }
