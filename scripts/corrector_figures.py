@@ -40,8 +40,8 @@ def figures(run):
             out.append((what, rows[model][metric] / rows[base][other], limit))
 
     def at_step(step, model, base, limit):
-        if model in rows and base in rows:
-            out.append((f"{model} / {base}: nRMSE at step {step}", run.at(model, "nrmse", step) / run.at(base, "nrmse", step), limit))
+        if model in rows and base in rows and math.isfinite(value := run.at(model, "nrmse", step)):
+            out.append((f"{model} / {base}: nRMSE at step {step}", value / run.at(base, "nrmse", step), limit))
 
     ratio("corrector_mean / operator: one-step nRMSE", "corrector_mean", "operator", "one_step_nrmse", "one_step_nrmse", (0, .75))
     at_step(10, "corrector_mean", "operator", (0, .8))
@@ -55,7 +55,8 @@ def figures(run):
             continue
         out.append((f"{model}: one-step spread/skill", rows[model]["one_step_spread_skill"], (.7, 1.3) if model == "corrector_sample" else None))
         for step in (10, 20, 30):
-            out.append((f"{model}: spread/skill at step {step}", run.at(model, "spread_skill", step), None))
+            if math.isfinite(value := run.at(model, "spread_skill", step)):
+                out.append((f"{model}: spread/skill at step {step}", value, None))
     d = run.distill
     if d:
         teacher = "corrector_sample"
