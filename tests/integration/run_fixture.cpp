@@ -89,6 +89,23 @@ int train(const std::string& stage, const fs::path& run_dir, const std::vector<s
   return run::run_training(args, "test");
 }
 
+fs::path prepared(const std::string& stage) {
+  static const fs::path all = [] {
+    const fs::path dir = scratch() / "all";
+    REQUIRE(train("all", dir) == 0);
+    return dir;
+  }();
+  static int count = 0;
+  const fs::path copy = copy_run(all, "run" + std::to_string(count++));
+  if (stage == "operator") fs::remove_all(copy / "ckpt/operator");
+  if (stage == "operator" || stage == "diff_residual") fs::remove_all(copy / "ckpt/diff_residual");
+  if (stage != "steady_prior") fs::remove_all(copy / "ckpt/consistency_distill");
+  if (stage == "steady_prior") fs::remove_all(copy / "ckpt/steady_prior");
+  fs::remove(copy / "metrics.jsonl");
+  fs::remove(copy / "reports/training_log.jsonl");
+  return copy;
+}
+
 std::map<std::string, std::string> newest_files(const fs::path& run_dir, const std::string& stage) {
   train::CheckpointStore store(run_dir / "ckpt", 3);
   const auto steps = store.steps(stage);

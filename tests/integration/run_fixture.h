@@ -17,6 +17,8 @@ std::string tiny_config();
 // ups-train --config tiny --stage STAGE --run-dir DIR --set ..; returns the exit code, throws ups::Error.
 int train(const std::string& stage, const std::filesystem::path& run_dir, const std::vector<std::string>& sets = {}, bool resume = false,
           const std::string& stop_after = "", bool allow_config_change = true);
+// A run of the tiny configuration in which every stage before `stage` is finished.
+std::filesystem::path prepared(const std::string& stage);
 // Contents of the newest checkpoint's files of a stage, by name.
 std::map<std::string, std::string> newest_files(const std::filesystem::path& run_dir, const std::string& stage);
 // The state of the newest checkpoint of a stage.

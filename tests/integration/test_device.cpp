@@ -49,6 +49,21 @@ TEST_CASE("an update neither waits for the device nor copies") {
   CHECK(std::sqrt(difference / size) < tolerance);
 }
 
+TEST_CASE("nor does one of any other objective") {
+  const auto [key, set] = GENERATE(table<std::string, std::string>({{"diff_residual", "diffusion.objective=edm"},
+                                                                    {"diff_residual", "diffusion.objective=refiner"},
+                                                                    {"diff_residual", "diffusion.objective=crps"},
+                                                                    {"diff_residual", "diffusion.null_token_share=0"},
+                                                                    {"consistency_distill", "stages.consistency_distill.objective=cd"},
+                                                                    {"consistency_distill", "stages.consistency_distill.objective=direct"}}));
+  CAPTURE(key, set);
+  const Trained t = train_on({test::device_under_test(), key, {set}});
+  INFO(t.trace);
+  CHECK(t.after.syncs == t.before.syncs);
+  CHECK(t.after.to_host == t.before.to_host);
+  CHECK(t.after.to_device == t.before.to_device);
+}
+
 TEST_CASE("reading the numbers of every update is seen as copies to the host") {
   const Trained t = train_on({test::fake_device(), "operator", {}, 1});
   CHECK(t.after.to_host - t.before.to_host == 4);

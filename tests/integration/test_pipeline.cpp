@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #define UPS_TEST_WITH_TORCH
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -20,24 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::vector<std::string> kStages{"operator", "diff_residual", "consistency_distill", "steady_prior"};
-
-// A run in which every stage before `stage` is finished.
-fs::path prepared(const std::string& stage) {
-  static const fs::path all = [] {
-    const fs::path dir = test::scratch() / "all";
-    REQUIRE(test::train("all", dir) == 0);
-    return dir;
-  }();
-  static int count = 0;
-  const fs::path copy = test::copy_run(all, "run" + std::to_string(count++));
-  if (stage == "operator") fs::remove_all(copy / "ckpt/operator");
-  if (stage == "operator" || stage == "diff_residual") fs::remove_all(copy / "ckpt/diff_residual");
-  if (stage != "steady_prior") fs::remove_all(copy / "ckpt/consistency_distill");
-  if (stage == "steady_prior") fs::remove_all(copy / "ckpt/steady_prior");
-  fs::remove(copy / "metrics.jsonl");
-  fs::remove(copy / "reports/training_log.jsonl");
-  return copy;
-}
 
 std::vector<nlohmann::json> epochs(const fs::path& run) {
   std::vector<nlohmann::json> out;
@@ -67,7 +50,7 @@ const std::vector<Feature> kFeatures{
 }  // namespace
 
 TEST_CASE("the whole pipeline trains, evaluates and exports", "[pipeline]") {
-  const fs::path run = prepared("none-missing");
+  const fs::path run = test::prepared("none-missing");
   for (const char* file : {"operator", "operator_ema", "diffusion_residual", "diffusion_residual_ema", "diffusion_residual_teacher", "steady_prior",
                            "steady_prior_ema"}) {
     INFO(file);
@@ -82,7 +65,7 @@ TEST_CASE("the whole pipeline trains, evaluates and exports", "[pipeline]") {
     CHECK(row["one_step_nrmse"].is_number());
   }
   for (const char* row : {"advection1d/persistence", "advection1d/climatology", "advection1d/operator", "advection1d/corrector_mean",
-                          "advection1d/corrector_sample", "advection1d/student_1step", "darcy2d/climatology", "darcy2d/steady_prior"})
+                          "advection1d/corrector_sample", "advection1d/student_1step", "advection1d/student_2step", "darcy2d/climatology", "darcy2d/steady_prior"})
     CHECK(rows.count(row) == 1);
 }
 
@@ -90,7 +73,7 @@ TEST_CASE("every stage through every trainer feature, interrupted and resumed", 
   for (const auto& stage : kStages) {
     for (const auto& feature : kFeatures) {
       INFO(stage << ": " << feature.name);
-      const fs::path straight = prepared(stage), broken = prepared(stage);
+      const fs::path straight = test::prepared(stage), broken = test::prepared(stage);
       CHECK(test::train(stage, straight, feature.sets) == 0);
       CHECK(test::train(stage, broken, feature.sets, false, "3u") == 0);
       CHECK_FALSE(test::final_state(broken, stage).finished);
@@ -112,7 +95,7 @@ TEST_CASE("every stage through every trainer feature, interrupted and resumed", 
 }
 
 TEST_CASE("what each feature does shows in the records", "[pipeline]") {
-  const fs::path plain = prepared("operator"), accumulated = prepared("operator"), exports = prepared("operator");
+  const fs::path plain = test::prepared("operator"), accumulated = test::prepared("operator"), exports = test::prepared("operator");
   REQUIRE(test::train("operator", plain) == 0);
   REQUIRE(test::train("operator", accumulated, {"training.accum_steps=3"}) == 0);
   const int64_t one = test::final_state(plain, "operator").updates, three = test::final_state(accumulated, "operator").updates;
@@ -156,7 +139,7 @@ TEST_CASE("a budget in CPU time ends training with the schedule at its end", "[p
 }
 
 TEST_CASE("an overflowing loss skips updates, and abort ends with exit 5", "[pipeline]") {
-  const fs::path run = prepared("operator");
+  const fs::path run = test::prepared("operator");
   // A learning rate that destroys the weights: sooner or later nothing is finite any more.
   try {
     test::train("operator", run, {"optimizer={name: sgd, lr: 100, momentum: 0}", "training.grad_clip=null", "training.nan_policy=abort", "stages.operator.epochs=20"});
@@ -172,7 +155,7 @@ TEST_CASE("rollout modes of the operator train and resume", "[pipeline]") {
     INFO(mode);
     const std::vector<std::string> sets{"stages.operator.rollout={mode: " + mode + ", steps: 2, start_frac: 0.5}", "training.lambda_spectral=0.01",
                                         "training.lambda_relative=0.1", "training.lambda_rollout=0.1"};
-    const fs::path straight = prepared("operator"), broken = prepared("operator");
+    const fs::path straight = test::prepared("operator"), broken = test::prepared("operator");
     CHECK(test::train("operator", straight, sets) == 0);
     CHECK(test::train("operator", broken, sets, false, "5u") == 0);
     CHECK(test::train("operator", broken, sets, true) == 0);
@@ -180,24 +163,8 @@ TEST_CASE("rollout modes of the operator train and resume", "[pipeline]") {
   }
 }
 
-TEST_CASE("an attractor prior trains on frames, resumes and is scored by draws", "[pipeline]") {
-  const std::vector<std::string> sets{"stages.steady_prior.objective=attractor", "stages.steady_prior.data=null"};
-  const fs::path straight = prepared("steady_prior"), broken = prepared("steady_prior");
-  REQUIRE(test::train("steady_prior", straight, sets) == 0);
-  CHECK(test::train("steady_prior", broken, sets, false, "3u") == 0);
-  CHECK(test::train("steady_prior", broken, sets, true) == 0);
-  CHECK(test::newest_files(straight, "steady_prior") == test::newest_files(broken, "steady_prior"));
-  run::EvalArgs args;
-  args.run = straight.string();
-  REQUIRE(run::run_evaluation(args, "test") == 0);
-  std::ifstream in(straight / "eval/attractor.json");
-  const auto j = nlohmann::json::parse(in);
-  CHECK(j["samples"].get<int64_t>() > 4);
-  CHECK(j["ratio"].get<double>() > 0);
-}
-
 TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]") {
-  const fs::path run = prepared("diff_residual");
+  const fs::path run = test::prepared("diff_residual");
   try {
     test::train("diff_residual", run, {"data.split_seed=9"});
     FAIL("another split was accepted");
@@ -205,10 +172,10 @@ TEST_CASE("artefacts of other data are refused, naming both hashes", "[pipeline]
     CHECK(e.code() == ExitCode::checkpoint);
     CHECK(e.line().find("split") != std::string::npos);
   }
-  const fs::path missing = prepared("operator");
+  const fs::path missing = test::prepared("operator");
   CHECK_THROWS_AS(test::train("diff_residual", missing), Error);
   try {
-    test::train("steady_prior", prepared("steady_prior"), {"stages.steady_prior.data=null"});
+    test::train("steady_prior", test::prepared("steady_prior"), {"stages.steady_prior.data=null"});
     FAIL("a transient set was accepted by the steady prior");
   } catch (const Error& e) {
     CHECK(e.code() == ExitCode::data);

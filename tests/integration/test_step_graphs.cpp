@@ -129,6 +129,8 @@ TEST_CASE("a recorded step gives the bits of the step without graphs, for every 
   const std::string optimizer = GENERATE(as<std::string>{}, "adamw", "muon_hybrid");
   CAPTURE(key, optimizer);
   test::TrainOn what{test::device_under_test(), key, {"optimizer.name=" + optimizer, "stages.operator.rollout.mode=noise"}};
+  if (optimizer == "adamw" && key == "diff_residual") what.sets.push_back("diffusion.objective=refiner");
+  if (optimizer == "adamw" && key == "consistency_distill") what.sets.push_back("stages.consistency_distill.objective=direct");
   what.updates = 16;
   const test::Trained eager = test::train_on(what);
   const auto recorder = std::make_shared<CountedRecorder>(test::recorder_for(what.device));

@@ -16,23 +16,9 @@ at::Generator generator(uint64_t key, const at::Device& device = at::kCPU) {
   return g;
 }
 
-Tensor filled(const Tensor& z, double value) { return at::full({z.size(0)}, value, z.options()); }
-
-// Heun's method from tau = 1 to 0 on any velocity(x, tau); the last step is Euler's, where the velocity at 0 is not defined.
-template <class V>
-Tensor integrate(Tensor x, int64_t steps, bool heun, V&& velocity) {
-  const double h = 1.0 / static_cast<double>(steps);
-  for (int64_t i = 0; i < steps; ++i) {
-    const double tau = 1.0 - h * static_cast<double>(i);
-    const Tensor k1 = velocity(x, tau);
-    Tensor next = x - h * k1;
-    if (heun && i + 1 < steps) next = x - 0.5 * h * (k1 + velocity(next, tau - h));
-    x = next;
-  }
-  return x;
-}
-
 }  // namespace
+
+Tensor per_sample(const Tensor& z, double value) { return at::full({z.size(0)}, value, z.options()); }
 
 Tensor channel_scale(const std::vector<double>& values, size_t axes) {
   std::vector<int64_t> shape{1, static_cast<int64_t>(values.size())};
@@ -80,39 +66,6 @@ Tensor FieldOperator::step(const Tensor& seen, const Condition& condition) const
   return newest(seen) + scale_ * change(seen, condition);
 }
 
-Corrector::Corrector(std::unique_ptr<FieldModel> net, const std::vector<double>& residual_rms, const std::vector<double>& delta_rms,
-                     size_t axes)
-    : net_(std::move(net)) {
-  add_child("net", *net_);
-  scale_ = add_buffer("residual_scale", channel_scale(residual_rms, axes));
-  delta_scale_ = add_buffer("delta_scale", channel_scale(delta_rms, axes));
-}
-
-Tensor Corrector::velocity(const Tensor& x, const Tensor& z0, const Tensor& z_op, Condition condition, const Tensor& tau,
-                           const Tensor& s) const {
-  condition.tau = tau;
-  condition.step = s;
-  return net_->forward(at::cat({x, z0, (z_op - z0) / delta_scale_}, 1), condition).to(x.scalar_type());
-}
-
-Tensor Corrector::mean_residual(const Tensor& z0, const Tensor& z_op, const Condition& condition) const {
-  return -velocity(at::zeros_like(z0), z0, z_op, condition, filled(z0, 1.0), filled(z0, -1.0));
-}
-
-Tensor Corrector::sample(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps,
-                         bool heun) const {
-  return integrate(noise, steps, heun, [&](const Tensor& x, double tau) {
-    return velocity(x, z0, z_op, condition, filled(z0, tau), filled(z0, 0.0));
-  });
-}
-
-Tensor Corrector::jump(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps) const {
-  const double h = 1.0 / static_cast<double>(steps);
-  return integrate(noise, steps, false, [&](const Tensor& x, double tau) {
-    return velocity(x, z0, z_op, condition, filled(z0, tau), filled(z0, h));
-  });
-}
-
 SteadyField::SteadyField(std::unique_ptr<FieldModel> net, const Tensor& mean_field, const std::vector<double>& rms, size_t axes)
     : net_(std::move(net)) {
   add_child("net", *net_);
@@ -133,12 +86,12 @@ Tensor SteadyField::mean_solution(const Tensor& coeff, const Condition& conditio
   std::vector<int64_t> shape(mean_.sizes().begin(), mean_.sizes().end());
   shape[0] = coeff.size(0);
   const Tensor zero = at::zeros(shape, coeff.options());
-  return unwhiten(-velocity(zero, coeff, condition, filled(coeff, 1.0), filled(coeff, -1.0)));
+  return unwhiten(-velocity(zero, coeff, condition, per_sample(coeff, 1.0), per_sample(coeff, -1.0)));
 }
 
 Tensor SteadyField::sample(const Tensor& noise, const Tensor& coeff, const Condition& condition, int64_t steps, bool heun) const {
   return unwhiten(integrate(noise, steps, heun, [&](const Tensor& x, double tau) {
-    return velocity(x, coeff, condition, filled(x, tau), filled(x, 0.0));
+    return velocity(x, coeff, condition, per_sample(x, tau), per_sample(x, 0.0));
   }));
 }
 

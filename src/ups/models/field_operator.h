@@ -1,6 +1,5 @@
-// Networks with their physical meaning attached: time stepper, residual corrector, steady prior. All fields are normalised.
+// Networks with their physical meaning attached: time stepper and steady prior (the corrector: corrector.h). All fields are normalised.
 #pragma once
-#include <functional>
 #include <memory>
 
 #include "ups/models/field_model.h"
@@ -36,26 +35,6 @@ class FieldOperator : public Module {
   bool predict_state_;
 };
 
-// Flow model of the operator's residual r = (z' - z_op) / s_r (stages.md 5 and 6). u(x, tau, s): x_{tau - s} = x - s u.
-//   s = 0 velocity; null-noise token x = 0, tau = 1, s = -1: the deterministic mean mode, r = -u.
-class Corrector : public Module {
- public:
-  Corrector(std::unique_ptr<FieldModel> net, const std::vector<double>& residual_rms, const std::vector<double>& delta_rms, size_t axes);
-  // x [B, C, X..]; tau and s [B].
-  Tensor velocity(const Tensor& x, const Tensor& z0, const Tensor& z_op, Condition condition, const Tensor& tau, const Tensor& s) const;
-  Tensor mean_residual(const Tensor& z0, const Tensor& z_op, const Condition& condition) const;  // r of the mean mode, unit scale
-  // Integrates from noise at tau = 1 to 0; `steps` steps, Heun except the last one when heun is set. Unit scale.
-  Tensor sample(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps, bool heun) const;
-  // `steps` jumps of the distilled flow map.
-  Tensor jump(const Tensor& noise, const Tensor& z0, const Tensor& z_op, const Condition& condition, int64_t steps) const;
-  const Tensor& scale() const { return scale_; }
-  FieldModel& net() { return *net_; }
-
- private:
-  std::unique_ptr<FieldModel> net_;
-  Tensor scale_, delta_scale_;
-};
-
 // Steady solution from coefficients: the same flow and null-noise token, on u with the train mean field removed. Without coefficients
 // (coeff undefined) samples of a distribution of fields, which has no mean mode.
 class SteadyField : public Module {
@@ -73,6 +52,23 @@ class SteadyField : public Module {
   std::unique_ptr<FieldModel> net_;
   Tensor mean_, scale_;
 };
+
+// Heun's method from tau = 1 to 0 on any velocity(x, tau); the last step is Euler's, where the velocity at 0 is not defined.
+template <class V>
+Tensor integrate(Tensor x, int64_t steps, bool heun, V&& velocity) {
+  const double h = 1.0 / static_cast<double>(steps);
+  for (int64_t i = 0; i < steps; ++i) {
+    const double tau = 1.0 - h * static_cast<double>(i);
+    const Tensor k1 = velocity(x, tau);
+    Tensor next = x - h * k1;
+    if (heun && i + 1 < steps) next = x - 0.5 * h * (k1 + velocity(next, tau - h));
+    x = next;
+  }
+  return x;
+}
+
+// One value per sample of z: [B].
+Tensor per_sample(const Tensor& z, double value);
 
 // N(0, 1) noise [B, ...] whose row b depends only on keys[b].
 Tensor keyed_noise(at::IntArrayRef shape, const std::vector<uint64_t>& keys, const at::TensorOptions& options);

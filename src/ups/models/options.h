@@ -180,13 +180,14 @@ struct DiffusionOptions {
     v("time_embed_dim", s.time_embed_dim, {.min = 1, .status = KeyStatus::no_effect, .advice = kUnread});
     v("dropout", s.dropout, {.min = 0, .max = 1, .status = KeyStatus::no_effect, .advice = kUnread});
     v("objective", s.objective,
-      {.doc = "what the corrector learns: flow = flow matching of the normalised residual; reference = UPS's regression",
+      {.doc = "how the corrector learns to sample the normalised residual: flow matching; edm = its noise levels and preconditioning; refiner = PDE-Refiner's four levels; "
+              "crps = one evaluation, two-member score; reference = UPS's regression",
        .choices = {"flow", "edm", "refiner", "crps", "reference"}});
     v("corrector_mode", s.corrector_mode,
       {.doc = "how the corrector acts in validation and evaluation", .choices = {"off", "mean", "sample", "ensemble_mean"}});
     v("null_token_share", s.null_token_share,
       {.doc = "share of each batch that trains the deterministic mean mode", .min = 0, .max = 1});
-    v("sampler", s.sampler, {.doc = "heun:N or euler:N with N steps from noise to residual"});
+    v("sampler", s.sampler, {.doc = "heun:N or euler:N with N steps from noise to residual (flow, edm)"});
     v("rollout_mix", s.rollout_mix, {.doc = "share of training states taken after operator steps", .min = 0, .max = 1});
     v("conserve", s.conserve, {.doc = "channels whose mean the correction must not change"});
     v("gate", s.gate, {.doc = "no correction where the operator's step is below gate x residual RMS; 0 = never gate", .min = 0, .max = 1e6});

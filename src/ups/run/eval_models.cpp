@@ -150,14 +150,6 @@ EvalModel transient(const FieldSpace& s, std::string name, int nfe, bool stochas
   return m;
 }
 
-std::shared_ptr<models::Corrector> load_corrector(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
-  require_same_space(t, s);
-  std::shared_ptr<models::Corrector> m =
-      build_corrector(c, s, std::vector<double>(static_cast<size_t>(s.channels()), 1.0), effective_seed(c));
-  m->load_state(t.weights(), t.path);
-  return m;
-}
-
 std::shared_ptr<models::SteadyField> load_steady(const RunConfig& c, FieldSpace& s, const TrainedStage& t) {
   require_same_space(t, s);
   const stages::SteadyStatistics placeholder{at::zeros(field_shape(s, 1, s.info().channels)),
@@ -165,6 +157,11 @@ std::shared_ptr<models::SteadyField> load_steady(const RunConfig& c, FieldSpace&
   std::shared_ptr<models::SteadyField> m = build_steady(c, s, placeholder, effective_seed(c));
   m->load_state(t.weights(), t.path);
   return m;
+}
+
+// Draws of one member at one step; the first is sample_noise().
+stages::NoiseOf member_noise(const Tensor& like, std::span<const int64_t> trajectory, int64_t step, int64_t member) {
+  return [=](int64_t draw) { return sample_noise(like, trajectory, step, draw == 0 ? member : static_cast<int64_t>(mix_seed(static_cast<uint64_t>(member), static_cast<uint64_t>(draw)))); };
 }
 
 }  // namespace
@@ -185,30 +182,38 @@ std::vector<EvalModel> transient_models(const RunConfig& c, FieldSpace& s, train
   const auto options = corrector_options(c, s.info());
   const bool mean = choice.corrector_mode == "all" || choice.corrector_mode == "mean";
   const bool sample = choice.corrector_mode == "all" || choice.corrector_mode == "sample" || choice.corrector_mode == "ensemble_mean";
+  // A row that draws the residual: draw(z, z_op, condition, noise).
+  const auto sampled = [&](const std::string& name, int64_t evaluations, const std::shared_ptr<models::Corrector>& corrector, auto draw) {
+    out.push_back(transient(s, name, static_cast<int>(1 + evaluations), true,
+                            [op, corrector, options, draw](const Tensor& z, const models::Condition& k, Ids ids, int64_t step, int64_t member) {
+                              const Tensor z_op = op->step(z, k);
+                              return stages::apply_correction(*corrector, options, z, z_op, draw(*corrector, z, z_op, k, member_noise(z, ids, step, member)));
+                            }));
+  };
+  using stages::NoiseOf;
   if (const auto t = load_trained(store, "diff_residual"); t && (mean || sample)) {
-    const auto corrector = load_corrector(c, s, *t);
-    if (mean)
+    const std::shared_ptr<models::Corrector> corrector = load_corrector(c, s, *t);
+    if (mean && options.null_token_share > 0)
       out.push_back(transient(s, "corrector_mean", 2, false, [op, corrector, options](const Tensor& z, const models::Condition& k, Ids, int64_t, int64_t) {
         const Tensor z_op = op->step(z, k);
         return stages::apply_correction(*corrector, options, z, z_op, corrector->mean_residual(z, z_op, k));
       }));
-    if (sample) {
-      const Sampler how = choice.sampler;
-      const int nfe = static_cast<int>(1 + (how.heun ? 2 * how.steps - 1 : how.steps));
-      out.push_back(transient(s, "corrector_sample", nfe, true,
-                              [op, corrector, options, how](const Tensor& z, const models::Condition& k, Ids ids, int64_t step, int64_t member) {
-                                const Tensor z_op = op->step(z, k), noise = sample_noise(z, ids, step, member);
-                                return stages::apply_correction(*corrector, options, z, z_op, corrector->sample(noise, z, z_op, k, how.steps, how.heun));
-                              }));
-    }
+    const stages::ResidualSampler how{choice.sampler.heun, choice.sampler.steps};
+    const auto& objective = corrector_objective(c);
+    if (sample)
+      sampled("corrector_sample", objective.evaluations(how), corrector,
+              [&objective, how](const models::Corrector& m, const Tensor& z, const Tensor& z_op, const models::Condition& k, const NoiseOf& noise) {
+                return objective.sample(m, z, z_op, k, noise, how);
+              });
   }
   if (const auto t = load_trained(store, "consistency_distill"); t && sample) {
-    const auto student = load_corrector(c, s, *t);
-    out.push_back(transient(s, "student_1step", 2, true,
-                            [op, student, options](const Tensor& z, const models::Condition& k, Ids ids, int64_t step, int64_t member) {
-                              const Tensor z_op = op->step(z, k), noise = sample_noise(z, ids, step, member);
-                              return stages::apply_correction(*student, options, z, z_op, student->jump(noise, z, z_op, k, 1));
-                            }));
+    const std::shared_ptr<models::Corrector> student = load_corrector(c, s, *t);
+    const auto& objective = student_objective(c);
+    for (int64_t steps = 1; steps <= std::min<int64_t>(2, objective.max_steps()); ++steps)
+      sampled("student_" + std::to_string(steps) + "step", steps, student,
+              [&objective, steps](const models::Corrector& m, const Tensor& z, const Tensor& z_op, const models::Condition& k, const NoiseOf& noise) {
+                return objective.sample(m, z, z_op, k, noise, steps);
+              });
   }
   return out;
 }

@@ -15,7 +15,7 @@ struct EvalChoice {
   Sampler sampler;
 };
 
-// Rows of the time-dependent set: operator, operator_equal_compute, corrector_mean, corrector_sample, student_1step.
+// Rows of the time-dependent set: operator, operator_equal_compute, corrector_mean, corrector_sample, student_1step, student_2step.
 std::vector<EvalModel> transient_models(const RunConfig& config, stages::FieldSpace& space, train::CheckpointStore& store,
                                         const EvalChoice& choice);
 // Rows of the steady set: steady_prior (mean mode) and, unless the network is deterministic, steady_prior_sample.

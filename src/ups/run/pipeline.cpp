@@ -29,6 +29,11 @@ std::vector<std::string> stages_of(const RunConfig& config, const std::string& s
     const auto after = std::find(keys.begin(), keys.end(), "diff_residual");
     if (after != keys.end()) keys.insert(after + 1, "operator_equal_compute");
   }
+  const std::string objective = stage_objective(config, "diff_residual");
+  if (std::find(keys.begin(), keys.end(), "consistency_distill") != keys.end() && objective != "reference" && !stages::has_flow(objective))
+    throw usage_error("stages.consistency_distill",
+                      fmt::format("a corrector with objective {} cannot be distilled: its samples are not the ends of an ODE", objective),
+                      objective == "crps" ? "it needs one evaluation already: set stages.consistency_distill.epochs: 0" : "use objective flow or edm, or set stages.consistency_distill.epochs: 0");
   for (const auto& key : keys)
     if ((key == "diff_residual" || key == "consistency_distill") && config.op.context > 1)
       throw usage_error("operator.context", fmt::format("is {}, but stage {} corrects an operator that sees one frame", config.op.context, key),

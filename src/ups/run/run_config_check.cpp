@@ -60,6 +60,7 @@ void Checker::run() {
   if (c_.stages.steady_prior.data) data(*c_.stages.steady_prior.data, "stages.steady_prior.data");
   context();
   latent();
+  corrector();
   pdet(c_.op.pdet, operator_pdet(c_), "operator.pdet");
   if (c_.diffusion.pdet) pdet(*c_.diffusion.pdet, diffusion_pdet(c_), "diffusion.pdet");
   if (c_.stages.steady_prior.pdet) pdet(*c_.stages.steady_prior.pdet, steady_pdet(c_), "stages.steady_prior.pdet");
@@ -182,18 +183,13 @@ void Checker::pdet(const models::PdetOptions& given_sizes, const models::PdetOpt
   }
 }
 
+void Checker::corrector() {
+  const std::string objective = stage_objective(c_, "diff_residual");
+  if ((objective == "crps" || objective == "refiner") && changed("diffusion.sampler"))
+    notice("diffusion.sampler", "ignored: diffusion.sampler (objective " + objective + " has its own)");
+}
+
 void Checker::later_values() {
-  const auto later = [&](const std::string& path, const std::string& value, std::initializer_list<const char*> values,
-                         const std::string& instead) {
-    for (const char* v : values) {
-      if (value == v) error(path, path + " " + value + " is not available yet", "use " + instead);
-    }
-  };
-  later("diffusion.objective", c_.diffusion.objective, {"edm", "refiner", "crps"}, "flow or reference");
-  later("stages.diff_residual.objective", c_.stages.diff_residual.objective.value_or(""), {"edm", "refiner", "crps"},
-        "flow or reference");
-  later("stages.consistency_distill.objective", c_.stages.consistency_distill.objective, {"cd", "direct"},
-        "shortcut or reference");
   const auto refuse = [&](bool on, const std::string& path) {
     if (on) error(path, path + " is not supported", "set it to false and choose the value yourself");
   };

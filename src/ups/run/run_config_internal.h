@@ -38,6 +38,7 @@ class Checker {
   void data(const data::DataOptions& d, const std::string& path);
   void context();
   void latent();
+  void corrector();
   void pdet(const models::PdetOptions& given_sizes, const models::PdetOptions& p, const std::string& path);
   void later_values();
   void texts();

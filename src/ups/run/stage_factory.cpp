@@ -56,9 +56,17 @@ std::unique_ptr<models::Corrector> build_corrector(const RunConfig& c, const sta
   const int64_t channels = space.channels();
   stages::NetSpec spec{3 * channels, channels, true, false, sub_seed(seed, "init.corrector")};
   auto net = stages::build_net(space, spec, net_options(c, "pdet_window", diffusion_pdet(c), c.data.patch_size));
-  auto model = std::make_unique<models::Corrector>(std::move(net), residual_rms, space.delta_rms, space.axes());
+  auto model = std::make_unique<models::Corrector>(std::move(net), residual_rms, space.delta_rms, space.axes(),
+                                                    stage_objective(c, "diff_residual") == "edm");
   model->to(space.device);
   return model;
+}
+
+std::unique_ptr<models::Corrector> load_corrector(const RunConfig& c, const stages::FieldSpace& space, const TrainedStage& trained) {
+  require_same_space(trained, space);
+  auto m = build_corrector(c, space, std::vector<double>(static_cast<size_t>(space.channels()), 1.0), effective_seed(c));
+  m->load_state(trained.weights(), trained.path);
+  return m;
 }
 
 std::unique_ptr<models::SteadyField> build_steady(const RunConfig& c, const stages::FieldSpace& space,
@@ -78,6 +86,9 @@ double steady_null_share(const RunConfig& c) {
   return is_opponent(c) ? 1 : c.stages.steady_prior.null_token_share.value_or(c.diffusion.null_token_share);
 }
 
+const stages::ResidualObjective& corrector_objective(const RunConfig& c) { return stages::residual_objective(stage_objective(c, "diff_residual")); }
+const stages::DistillObjective& student_objective(const RunConfig& c) { return stages::distill_objective(stage_objective(c, "consistency_distill")); }
+
 stages::CorrectorOptions corrector_options(const RunConfig& c, const data::SetInfo& info) {
   stages::CorrectorOptions o;
   o.null_token_share = c.diffusion.null_token_share;
@@ -96,8 +107,6 @@ BuiltStage build_fields(const RunConfig& c, const std::string& key, stages::Fiel
   const int64_t initial_step = c.data.initial_step;
   const std::string objective = stage_objective(c, config_key(key));
   if (objective == "reference") return build_reference_stage(c, key, space, store);
-  if (objective != "default" && objective != "mse" && objective != "flow" && objective != "shortcut" && objective != "attractor")
-    throw usage_error("stages." + key + ".objective", "objective '" + objective + "' is not available yet for fields", "use the default objective");
   BuiltStage built;
   if (key == "autoencoder") {
     const int64_t batch = resolve_stage(c, key).batch_size, samples = static_cast<int64_t>(space.dataset->members(data::Split::train).size()) * space.info().frames;
@@ -139,27 +148,22 @@ BuiltStage build_fields(const RunConfig& c, const std::string& key, stages::Fiel
   built.parents.push_back(op.lineage);
   const auto residuals = stages::hold_out(space, data::Split::val, kResidualTrajectories, 1);
   const double operator_error = stages::residual_relative(residuals, *built.frozen_operator);
-  const auto options = corrector_options(c, space.info());
-  built.window = options.rollout_mix > 0 ? 3 : 2;
+  const stages::CorrectorSetting setting{space, *built.frozen_operator, corrector_objective(c), corrector_options(c, space.info()), initial_step,
+                                         operator_error};
+  built.window = setting.options.rollout_mix > 0 ? 3 : 2;
   if (key == "diff_residual") {
-    auto model = build_corrector(c, space, stages::residual_rms(residuals, *built.frozen_operator), seed);
-    built.stage = std::make_unique<stages::ResidualFlowStage>(space, *built.frozen_operator, std::move(model), options, initial_step, operator_error);
+    built.stage = std::make_unique<stages::CorrectorStage>(setting, build_corrector(c, space, stages::residual_rms(residuals, *built.frozen_operator), seed));
     return built;
   }
   if (key != "consistency_distill") throw usage_error("--stage", "stage '" + key + "' is not available yet");
   const TrainedStage corrector = require_trained(store, "diff_residual", key);
-  require_same_space(corrector, space);
   built.parents.push_back(corrector.lineage);
-  const std::vector<double> unit(static_cast<size_t>(space.channels()), 1.0);
-  const auto copy = [&] {
-    auto m = build_corrector(c, space, unit, seed);
-    m->load_state(corrector.weights(), corrector.path);
-    return m;
-  };
-  const double decay = resolve_stage(c, key).ema_decay.value_or(0.99);
-  built.stage = std::make_unique<stages::ShortcutStage>(space, *built.frozen_operator, copy(), copy(), copy(), options, initial_step,
-                                                           operator_error, c.training.distill_num_taus > 3 ? 2 : 1, std::min(decay, 0.99),
-                                                           c.stages.consistency_distill.target_loss);
+  const auto copy = [&] { return load_corrector(c, space, corrector); };
+  stages::DistillOptions distill;
+  distill.draws = c.training.distill_num_taus > 3 ? 2 : 1;
+  distill.average_decay = std::min(resolve_stage(c, key).ema_decay.value_or(0.99), 0.99);
+  distill.target = c.stages.consistency_distill.target_loss;
+  built.stage = std::make_unique<stages::DistillStage>(setting, student_objective(c), copy(), copy(), copy(), distill);
   return built;
 }
 

@@ -7,7 +7,7 @@
 #include "ups/run/trained.h"
 #include "ups/stages/attractor_stage.h"
 #include "ups/stages/autoencoder_stage.h"
-#include "ups/stages/corrector_stage.h"
+#include "ups/stages/distill_stage.h"
 #include "ups/stages/latent_source.h"
 #include "ups/stages/operator_stage.h"
 
@@ -20,12 +20,17 @@ std::unique_ptr<models::FieldOperator> load_operator(const RunConfig& config, co
 // residual_rms may hold placeholders (1) when weights are loaded afterwards.
 std::unique_ptr<models::Corrector> build_corrector(const RunConfig& config, const stages::FieldSpace& space,
                                                    const std::vector<double>& residual_rms, uint64_t seed);
+// The corrector with the best weights of diff_residual or consistency_distill. Exit 4 when they belong to other data.
+std::unique_ptr<models::Corrector> load_corrector(const RunConfig& config, const stages::FieldSpace& space, const TrainedStage& trained);
 // statistics: mean field and scale; placeholders when weights are loaded afterwards.
 std::unique_ptr<models::SteadyField> build_steady(const RunConfig& config, const stages::FieldSpace& space,
                                                   const stages::SteadyStatistics& statistics, uint64_t seed);
 // Share of null-noise rows. 1 = the mean mode is all there is: no flow rows, no samples, no noise level in the network; always so under
 // operator.architecture_type fno and unet, in which the steady prior takes part.
 double steady_null_share(const RunConfig& config);
+// What diff_residual trains for, and how samples are drawn: diffusion.objective and diffusion.sampler.
+const stages::ResidualObjective& corrector_objective(const RunConfig& config);
+const stages::DistillObjective& student_objective(const RunConfig& config);
 stages::CorrectorOptions corrector_options(const RunConfig& config, const data::SetInfo& info);
 
 // A stage ready to train, with what it borrows.

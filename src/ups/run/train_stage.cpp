@@ -31,6 +31,7 @@ train::StageSettings settings_for(const Session& s, const std::string& key) {
   const double own = s.cost("operator"), both = own + s.cost("diff_residual");
   const double factor = own > 0 ? both / own : 2.0;
   settings.epochs = std::max<int64_t>(settings.epochs + 1, std::llround(static_cast<double>(settings.epochs) * factor));
+  settings.cpu_seconds *= factor;
   settings.patience.reset();
   return settings;
 }

@@ -154,7 +154,8 @@ struct ConsistencyStage : StageCommon {
   template <class Self, class V>
   static void fields(Self& s, V& v) {
     StageCommon::fields(s, v);
-    v("objective", s.objective, {.doc = "how few-step sampling is learned", .choices = {"shortcut", "cd", "direct", "reference"}});
+    v("objective", s.objective, {.doc = "how few-step sampling is learned: shortcut = a step as two halves; cd = consistency along the teacher's path; direct = the end of its path",
+       .choices = {"shortcut", "cd", "direct", "reference"}});
     v("tau_schedule", s.tau_schedule, {.doc = "noise levels drawn per sample in each epoch; the last entry repeats", .min = 1, .max = 1024});
     v("target_loss", s.target_loss, {.doc = "stop when the best loss is at or below; 0 = never", .min = 0, .max = 1e9});
   }
