@@ -7,11 +7,13 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "ups/core/log.h"
 #include "ups/core/process.h"
 #include "ups/io/files.h"
+#include "ups/io/svg.h"
 #include "ups/run/session.h"
 #include "ups/run/stage_factory.h"
 #include "ups/stages/sample_scores.h"
@@ -54,6 +56,30 @@ std::vector<Way> ways(const RunConfig& c, const models::Corrector& teacher, cons
                    }, {}});
   }
   return out;
+}
+
+// Path error and spread/skill against network evaluations, one line per kind of sampler.
+std::string picture(const nlohmann::json& rows) {
+  std::vector<io::Chart> charts;
+  for (const auto& [key, label] : {std::pair{"path_error", "path error / posterior deviation"}, {"spread_skill", "spread / skill"}}) {
+    std::map<std::string, io::Series> lines;
+    for (const auto& row : rows) {
+      const std::string name = row["sampler"], kind = name.substr(0, name.rfind(' '));
+      if (!row.contains(key) || row["nfe"].get<double>() > 16) continue;
+      io::Series& line = lines[kind];
+      line.name = kind;
+      line.markers = true;
+      line.x.push_back(row["nfe"].get<double>());
+      line.y.push_back(row[key].get<double>());
+    }
+    io::Chart chart;
+    chart.title = label;
+    chart.x = {"network evaluations", true, {}, {}};
+    chart.y = {label, false, 0.0, {}};
+    for (auto& [kind, line] : lines) chart.series.push_back(std::move(line));
+    charts.push_back(std::move(chart));
+  }
+  return io::render_charts(charts, 2);
 }
 
 }  // namespace
@@ -106,6 +132,9 @@ int run_distill_report(const DistillReportArgs& args, const std::string& command
                               {"spread_skill", way.scores.spread_skill()}, {"cpu_ms", ms}});
     if (way.on_path) report["rows"].back()["path_error"] = path;
   }
+  const auto plots = session.dir.file("plots");
+  io::make_directories(plots);
+  io::write_text_atomic(plots / "distill.svg", picture(report["rows"]));
   const auto folder = session.dir.file("eval");
   io::make_directories(folder);
   io::write_text_atomic(folder / "distill.txt", table);

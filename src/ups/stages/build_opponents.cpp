@@ -56,12 +56,13 @@ std::unique_ptr<models::FieldModel> build_fno(const FieldSpace& space, const Net
 }
 
 std::unique_ptr<models::FieldModel> build_unet(const FieldSpace& space, const NetSpec& spec, const models::UnetOptions& o) {
+  const auto grid = space.grid();
   models::UnetConfig c;
-  for (size_t a = 0; a < space.grid().size(); ++a) c.periodic.push_back(space.info().periodic(a));
+  for (size_t a = 0; a < grid.size(); ++a) c.periodic.push_back(space.info().periodic(a));
   c.features = o.features;
   c.levels = o.levels;
   c.max_features = std::max(o.max_features, o.features);
-  const int64_t cells = *std::min_element(space.grid().begin(), space.grid().end());
+  const int64_t cells = *std::min_element(grid.begin(), grid.end());
   if (int64_t{1} << (c.levels - 1) > cells)
     throw usage_error("operator.unet.levels", std::to_string(c.levels) + " levels on " + std::to_string(cells) + " cells", "each level halves the cells");
   return build_opponent<models::Unet>(space, spec, std::move(c));
