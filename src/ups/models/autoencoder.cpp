@@ -130,8 +130,6 @@ std::vector<int64_t> FieldAutoencoder::latent_grid() const {
   return out;
 }
 
-const Tensor& FieldAutoencoder::last_weight() const { return head_->weight; }
-
 FieldAutoencoder::Moments FieldAutoencoder::moments(const Tensor& x) const {
   Tensor t = (*stem_)(x);
   for (const auto& level : down_) t = level->refine(level->change(fold_cells(t)));

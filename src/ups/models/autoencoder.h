@@ -51,7 +51,6 @@ class FieldAutoencoder : public Module {
 
   std::vector<int64_t> latent_grid() const;
   const AutoencoderConfig& config() const { return config_; }
-  const Tensor& last_weight() const;  // of the grid decoder's head
 
  private:
   struct Block;

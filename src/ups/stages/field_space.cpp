@@ -146,25 +146,19 @@ at::Tensor relative_error(const at::Tensor& error, const at::Tensor& truth) {
 
 HeldOut hold_out(FieldSpace& space, data::Split split, int64_t limit, int64_t initial_step) {
   const auto& info = space.info();
-  const int64_t frames = info.steady ? 1 : (info.frames + space.stride - 1) / space.stride, frame = info.channels * info.cells();
+  const int64_t frames = info.steady ? 1 : (info.frames + space.stride - 1) / space.stride;
   HeldOut h;
   h.trajectory = evenly(space.dataset->members(split), limit);
   const int64_t v = static_cast<int64_t>(h.trajectory.size());
-  std::vector<int64_t> shape{v, frames, info.channels}, coeff_shape{v, info.coeff_channels};
-  shape.insert(shape.end(), info.grid.begin(), info.grid.end());
+  std::vector<int64_t> coeff_shape{v, info.coeff_channels};
   coeff_shape.insert(coeff_shape.end(), info.grid.begin(), info.grid.end());
-  at::Tensor fields = at::empty(shape, at::kFloat);
+  std::vector<at::Tensor> states;
   at::Tensor coeff = info.coeff_channels > 0 ? at::empty(coeff_shape, at::kFloat) : at::Tensor();
   const int64_t np = static_cast<int64_t>(info.param_names.size());
   at::Tensor params = np > 0 ? at::empty({v, np}, at::kFloat) : at::Tensor();
-  std::vector<float> one(static_cast<size_t>(frame));
   for (int64_t i = 0; i < v; ++i) {
     const int64_t trajectory = h.trajectory[static_cast<size_t>(i)];
-    for (int64_t t = 0; t < frames; ++t) {
-      space.dataset->read(trajectory, t * space.stride, 1, one);
-      space.normalizer.apply(one, info.channels, info.cells());
-      std::copy(one.begin(), one.end(), fields.data_ptr<float>() + (i * frames + t) * frame);
-    }
+    states.push_back(space.encode(normalised_trajectory(space, trajectory).slice(0, 0, (frames - 1) * space.stride + 1, space.stride)));
     if (coeff.defined()) {
       std::vector<float> c(static_cast<size_t>(info.coeff_channels * info.cells()));
       space.dataset->read_coeff(trajectory, c);
@@ -176,12 +170,9 @@ HeldOut hold_out(FieldSpace& space, data::Split split, int64_t limit, int64_t in
       std::copy(p.begin(), p.end(), params.data_ptr<float>() + i * np);
     }
   }
-  h.fields = fields.to(space.device);
-  if (space.autoencoder) {
-    std::vector<at::Tensor> states;
-    for (int64_t i = 0; i < v; ++i) states.push_back(space.encode(h.fields[i]));
-    h.fields = at::stack(states);
-  }
+  std::vector<int64_t> none{0, frames, space.channels()};  // of a split without trajectories
+  for (int64_t n : space.grid()) none.push_back(n);
+  h.fields = states.empty() ? at::empty(none, space.mean.options()) : at::stack(states);
   if (coeff.defined()) h.coeff = coeff.to(space.device);
   if (params.defined()) h.params = params.to(space.device);
   h.first = info.steady ? 0 : std::min<int64_t>(frames - 2, std::max<int64_t>(0, (initial_step + space.stride - 1) / space.stride - 1));
